@@ -1,0 +1,13 @@
+//! AWS: the control plane's calls, credentials, signing, and the one envelope of waits.
+
+mod account;
+mod backoff;
+mod control_plane;
+mod credentials;
+mod errors;
+mod signing;
+mod ssm;
+
+pub use backoff::SeededBackoff;
+pub use control_plane::{Call, ControlPlane};
+pub use ssm::ControlPlanes;

@@ -1,0 +1,81 @@
+//! Exit codes: an interface for scripts and for systemd, so they never change their meaning.
+
+use std::process::ExitCode;
+
+use crate::config::{LoadError, PathError};
+use crate::control::ClientError;
+use crate::daemon::DaemonError;
+use crate::logging::LoggingError;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// 0: done.
+    Done,
+    /// 1: failed in a way no other code says.
+    Failure,
+    /// 2: the command line makes no sense.
+    Usage,
+    /// 3: no daemon is running.
+    NoDaemon,
+    /// 69 (EX_UNAVAILABLE): something autossm needs is not there.
+    Unavailable,
+    /// 75 (EX_TEMPFAIL): failed for now.
+    Temporary,
+    /// 78 (EX_CONFIG): the configuration is wrong.
+    Configuration,
+    /// What the daemon says about its own end.
+    Daemon(u8),
+}
+
+impl Exit {
+    /// The number.
+    pub const fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failure => 1,
+            Self::Usage => 2,
+            Self::NoDaemon => 3,
+            Self::Unavailable => 69,
+            Self::Temporary => 75,
+            Self::Configuration => 78,
+            Self::Daemon(code) => code,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        exit.code().into()
+    }
+}
+
+/// The exit code of an error a command has ended with.
+pub(super) fn of(error: &anyhow::Error) -> Exit {
+    if let Some(error) = error.downcast_ref::<LoadError>() {
+        return match error {
+            LoadError::Missing { .. }
+            | LoadError::Unreadable { .. }
+            | LoadError::TooLong { .. }
+            | LoadError::Invalid(_) => Exit::Configuration,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<ClientError>() {
+        return match error {
+            ClientError::NoDaemon { .. } => Exit::NoDaemon,
+            ClientError::NotAllowed { .. } | ClientError::Broken { .. } => Exit::Unavailable,
+            ClientError::Timeout { .. } => Exit::Temporary,
+            ClientError::Refused { .. } | ClientError::UnknownSession(_) => Exit::Failure,
+        };
+    }
+    if let Some(error) = error.downcast_ref::<DaemonError>() {
+        return Exit::Daemon(error.exit_code());
+    }
+    if error.is::<PathError>() {
+        return Exit::Unavailable;
+    }
+    if error.is::<LoggingError>() {
+        return Exit::Usage;
+    }
+    Exit::Failure
+}

@@ -1,0 +1,160 @@
+use autossm_proto::session::{DropCause, Figures, Phase};
+use clap::{CommandFactory, Parser};
+
+use super::args::{Cli, Command};
+use super::output::sanitise;
+use super::{exit, render};
+use crate::config::{LoadError, PathError};
+use crate::control::{ClientError, UnknownSession};
+use crate::status::{DaemonStatus, DropStatus, SessionStatus};
+
+fn session(name: &str) -> SessionStatus {
+    SessionStatus {
+        name: name.to_owned(),
+        target: "i-0123456789abcdef0".to_owned(),
+        phase: Phase::Attached,
+        phase_for_ms: 182_000,
+        cause: "the agent has answered".to_owned(),
+        session_id: Some("ada-0a1b2c".to_owned()),
+        agent_version: Some("3.3.1".to_owned()),
+        listeners: vec!["127.0.0.1:5432".to_owned()],
+        listener_error: None,
+        connections: 3,
+        attempts: 0,
+        next_attempt_in_ms: None,
+        agent_away: false,
+        figures: Figures {
+            bytes_up: 1_234_567,
+            bytes_down: 20_000_000,
+            drops: 1,
+            starts: 1,
+            rtt_us: 20_400,
+            ..Figures::default()
+        },
+        history: vec![DropStatus {
+            ago_ms: 190_000,
+            cause: DropCause::Reset,
+            cause_text: "connection reset".to_owned(),
+            attempts: 2,
+            recovered_after_ms: Some(310),
+            backlog_bytes: 4_096,
+        }],
+    }
+}
+
+fn unwell() -> SessionStatus {
+    SessionStatus {
+        phase: Phase::Reattaching,
+        phase_for_ms: 12_000,
+        cause: "closed by the service (1000 Bye\u{1b}[2J)".to_owned(),
+        session_id: None,
+        agent_version: None,
+        listeners: Vec::new(),
+        listener_error: Some("127.0.0.1:80: permission denied".to_owned()),
+        attempts: 4,
+        next_attempt_in_ms: Some(1_500),
+        agent_away: true,
+        history: Vec::new(),
+        figures: Figures::default(),
+        connections: 0,
+        ..session("billing")
+    }
+}
+
+#[test]
+fn the_overview_is_a_table_with_reasons_for_the_unwell() {
+    let status = DaemonStatus {
+        version: "0.1.0".to_owned(),
+        pid: 1,
+        sessions: vec![unwell(), session("orders-db")],
+    };
+    assert_eq!(
+        render::overview(&status),
+        "\
+SESSION    PHASE        FOR    LISTENS ON      CONNECTIONS  DROPS  UP      DOWN
+billing    reattaching  12s    -               0            0      0 B     0 B
+  not listening: 127.0.0.1:80: permission denied
+  closed by the service (1000 Bye\u{fffd}[2J)
+  attempt 5 in 1s
+  the service says that the agent is away
+orders-db  attached     3m 2s  127.0.0.1:5432  3            1      1.2 MB  20.0 MB
+"
+    );
+    let none = DaemonStatus {
+        sessions: Vec::new(),
+        ..status
+    };
+    assert_eq!(render::overview(&none), "the daemon has no sessions\n");
+}
+
+#[test]
+fn one_session_is_shown_in_detail() {
+    assert_eq!(
+        render::session(&session("orders-db")),
+        "\
+orders-db
+  phase        attached for 3m 2s
+  target       i-0123456789abcdef0
+  AWS session  ada-0a1b2c
+  agent        3.3.1
+  listens on   127.0.0.1:5432
+  connections  3
+  sent         1.2 MB
+  received     20.0 MB
+  backlog      0 B
+  round trip   20.4 ms
+  drops        1
+  starts       1
+
+DROPPED     RECOVERED AFTER  ATTEMPTS  BACKLOG  CAUSE
+3m 10s ago  310ms            2         4.0 kB   connection reset
+"
+    );
+    let unwell = render::session(&unwell());
+    assert!(unwell.contains("  attempt 5 in 1s\n"), "{unwell}");
+}
+
+#[test]
+fn text_from_elsewhere_cannot_drive_the_terminal() {
+    assert_eq!(
+        sanitise("a\u{1b}]0;x\u{7}\r\n\u{202e}b\u{9b}é"),
+        "a\u{fffd}]0;x\u{fffd}\u{fffd}\u{fffd}\u{fffd}b\u{fffd}é"
+    );
+}
+
+#[test]
+fn the_command_line_is_understood() {
+    Cli::command().debug_assert();
+    let parse = |line: &str| Cli::try_parse_from(line.split(' '));
+    let run = parse("autossm run --config a.toml --socket s --log debug").unwrap();
+    assert!(matches!(run.command, Command::Run(args) if args.log.as_deref() == Some("debug")));
+    let status = parse("autossm status db --json").unwrap();
+    assert!(matches!(
+        status.command,
+        Command::Status(args) if args.json && args.name.as_deref() == Some("db")
+    ));
+    for wrong in ["autossm", "autossm reconnect", "autossm restrat db"] {
+        let error = parse(wrong).unwrap_err();
+        assert!(error.use_stderr(), "{wrong}");
+    }
+}
+
+#[test]
+fn errors_have_the_documented_exit_codes() {
+    let path = || "/run/x".into();
+    let name = || "db".to_owned();
+    for (error, code) in [
+        (LoadError::Missing { path: path() }.into(), 78),
+        (PathError::NoRuntimeDir.into(), 69),
+        (ClientError::NoDaemon { path: path() }.into(), 3),
+        (ClientError::NotAllowed { path: path() }.into(), 69),
+        (ClientError::Timeout { path: path() }.into(), 75),
+        (ClientError::from(UnknownSession { name: name() }).into(), 1),
+        (anyhow::anyhow!("anything else"), 1),
+    ] {
+        let error: anyhow::Error = error;
+        assert_eq!(exit::of(&error).code(), code, "{error}");
+        // A command may say what it was doing.
+        assert_eq!(exit::of(&error.context("while testing")).code(), code);
+    }
+}

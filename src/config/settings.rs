@@ -1,0 +1,83 @@
+//! The validated configuration: immutable, complete, every default filled in.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use autossm_proto::session::SessionConfig;
+
+/// All the daemon is told by its configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// In the order of their names.
+    pub sessions: Vec<SessionSettings>,
+}
+
+/// One session to keep alive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionSettings {
+    /// The NAME of `[session.NAME]`.
+    pub name: String,
+    /// What StartSession is given: an instance id, `mi-...` or `ecs:...`.
+    pub target: String,
+    /// The port forward it carries.
+    pub forward: ForwardSettings,
+    /// The profile of AWS's shared configuration; none means the SDK's own choice.
+    pub profile: Option<String>,
+    /// The region; none means the SDK's own choice.
+    pub region: Option<String>,
+    /// Another endpoint for the `ssm` service: a VPC endpoint, or a simulator.
+    pub endpoint_url: Option<String>,
+    /// Shown in the account's session history.
+    pub reason: Option<String>,
+    /// Timings and limits of the protocol.
+    pub protocol: SessionConfig,
+    /// The waits between attempts.
+    pub backoff: BackoffSettings,
+}
+
+/// Where local connections come in and where they go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ForwardSettings {
+    /// One or more; `localhost:PORT` becomes both families.
+    pub listen: Vec<Listen>,
+    /// The host behind the target; none means the target itself.
+    pub host: Option<String>,
+    /// The destination's port.
+    pub port: u16,
+    /// Permission to listen beyond loopback.
+    pub allow_remote_clients: bool,
+}
+
+/// One place to listen.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Listen {
+    /// A TCP address; port 0 lets the kernel choose, status says what it chose.
+    Tcp(SocketAddr),
+    /// `localhost:PORT`: 127.0.0.1 and, where the machine has it, ::1, on the same port.
+    Localhost(u16),
+    /// A Unix socket, mode 0600.
+    Unix(PathBuf),
+}
+
+/// The envelope of the exponential backoff; full jitter is drawn below it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct BackoffSettings {
+    /// The first wait's upper bound.
+    pub initial: std::time::Duration,
+    /// Growth per attempt; above 1.
+    pub multiplier: f64,
+    /// No wait is longer.
+    pub cap: std::time::Duration,
+}
+
+impl Eq for BackoffSettings {}
+
+impl Default for BackoffSettings {
+    fn default() -> Self {
+        Self {
+            initial: std::time::Duration::from_millis(100),
+            multiplier: 2.0,
+            cap: std::time::Duration::from_secs(15),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Serves the control API. No client can stall it: each connection has a deadline, and their number has a bound.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Json, Response};
+use axum::routing::{get, post};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::net::UnixStream;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use super::socket::ControlSocket;
+use super::{ControlHandle, Refusal, RefusalKind, UnknownSession};
+
+/// Clients at once; more wait in the kernel's queue.
+const MOST_CONNECTIONS: usize = 32;
+/// A client that sends no whole request head within this is gone.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
+/// No connection lives longer, whatever it does.
+const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// Bytes of a request's head; ours have about 100.
+const LARGEST_HEAD: usize = 8 * 1024;
+/// After accepting has failed, out of file descriptors mostly.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Answers clients of `socket` until `cancelled`; then drops the connections that are still open, and the socket.
+pub async fn serve(socket: ControlSocket, handle: impl ControlHandle, cancelled: CancellationToken) {
+    let router = router(handle);
+    let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut connections = JoinSet::new();
+    loop {
+        // Finished connections are reaped here; there are never more than MOST_CONNECTIONS and the one that came.
+        while connections.try_join_next().is_some() {}
+        tokio::select! {
+            () = cancelled.cancelled() => break,
+            next = accept(&socket, Arc::clone(&permits)) => if let Some((stream, permit)) = next {
+                connections.spawn(serve_connection(stream, router.clone(), permit));
+            },
+        }
+    }
+    connections.shutdown().await;
+}
+
+/// The next client that may be one; none when this one may not or there was none.
+async fn accept(socket: &ControlSocket, permits: Arc<Semaphore>) -> Option<(UnixStream, OwnedSemaphorePermit)> {
+    let permit = permits.acquire_owned().await.ok()?;
+    match socket.listener().accept().await {
+        Ok((stream, _)) if is_ours(&stream) => Some((stream, permit)),
+        Ok(_) => None,
+        Err(error) => {
+            tracing::warn!(%error, "cannot accept a control connection");
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            None
+        }
+    }
+}
+
+/// The socket's mode keeps others out already; this holds when somebody has changed it.
+fn is_ours(stream: &UnixStream) -> bool {
+    match stream.peer_cred() {
+        Ok(peer) if is_allowed(peer.uid(), rustix::process::geteuid().as_raw()) => true,
+        Ok(peer) => {
+            tracing::warn!(uid = peer.uid(), "refused a control connection of another user");
+            false
+        }
+        Err(error) => {
+            tracing::warn!(%error, "refused a control connection of an unknown user");
+            false
+        }
+    }
+}
+
+/// Only the daemon's own user; not root either, since in a user namespace every foreign uid may look alike.
+pub(super) const fn is_allowed(peer: u32, own: u32) -> bool {
+    peer == own
+}
+
+async fn serve_connection(stream: UnixStream, router: Router, _permit: OwnedSemaphorePermit) {
+    let connection = hyper::server::conn::http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(LARGEST_HEAD)
+        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
+    match tokio::time::timeout(CONNECTION_TIMEOUT, connection).await {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::debug!(%error, "a control connection failed"),
+        Err(_) => tracing::debug!("a control connection took too long"),
+    }
+}
+
+fn router<H: ControlHandle>(handle: H) -> Router {
+    Router::new()
+        .route("/v1/status", get(status::<H>))
+        .route("/v1/sessions/{name}/reconnect", post(reconnect::<H>))
+        .method_not_allowed_fallback(|| async {
+            refuse(
+                StatusCode::METHOD_NOT_ALLOWED,
+                RefusalKind::WrongMethod,
+                "this path has no such method",
+            )
+        })
+        .fallback(|| async { unknown_path() })
+        .with_state(handle)
+}
+
+async fn status<H: ControlHandle>(State(handle): State<H>) -> Response {
+    Json(handle.status().await).into_response()
+}
+
+async fn reconnect<H: ControlHandle>(State(handle): State<H>, name: Result<Path<String>, PathRejection>) -> Response {
+    let Ok(Path(name)) = name else {
+        return unknown_path();
+    };
+    match handle.reconnect(&name).await {
+        Ok(()) => StatusCode::ACCEPTED.into_response(),
+        Err(error @ UnknownSession { .. }) => {
+            refuse(StatusCode::NOT_FOUND, RefusalKind::UnknownSession, &error.to_string())
+        }
+    }
+}
+
+fn unknown_path() -> Response {
+    refuse(
+        StatusCode::NOT_FOUND,
+        RefusalKind::UnknownPath,
+        "the control API has no such path",
+    )
+}
+
+fn refuse(status: StatusCode, error: RefusalKind, message: &str) -> Response {
+    let refusal = Refusal {
+        error,
+        message: message.to_owned(),
+    };
+    (status, Json(refusal)).into_response()
+}

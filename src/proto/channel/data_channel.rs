@@ -1,0 +1,382 @@
+//! [`DataChannel`].
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::ChannelEvent;
+use crate::handshake::Handshake;
+use crate::journal::{Record, SentBody};
+use crate::mux::Message;
+use crate::session::{Secret, Transmit};
+use crate::stream::{Delivered, Form, ReliableStream, StreamOutput};
+use crate::time::{Reason, Timestamp, Wakeup, earliest};
+use crate::wire::{
+    AcknowledgeBody, ChannelClosedBody, ClientMessage, MessageType, OpenDataChannelBody, PayloadType, Uuid,
+};
+
+/// A flag nobody knows: acknowledged and ignored by every agent, whatever its state.
+const HARMLESS_FLAG: u32 = 0x6175_746f;
+
+/// The payload of a harmless message. The agent's acknowledge of it proves that the agent is there and reads.
+pub fn harmless() -> Bytes {
+    Bytes::copy_from_slice(&HARMLESS_FLAG.to_be_bytes())
+}
+
+/// How long after HandshakeComplete an agent may still throw input away. Its acknowledge looks the same in the gap and
+/// after it, so on a path shorter than the gap the acknowledge alone proves nothing.
+const GAP: Duration = Duration::from_millis(50);
+
+/// How far the gap after the handshake is closed. The agent marks the handshake complete only after it has said
+/// so; what arrives in between is acknowledged and thrown away. A harmless message goes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settle {
+    /// The harmless message has not been sent.
+    NotYet,
+    /// It has this number and is not acknowledged.
+    Waiting(u64),
+    /// Acknowledged, but so soon that the agent may still be in the gap and may have thrown it away.
+    Gap,
+    /// Acknowledged: data may flow.
+    Done,
+}
+
+/// What a journal knows of a data channel.
+#[derive(Debug)]
+pub struct RestoredChannel {
+    /// Numbers, backlog, reorder buffer.
+    pub stream: ReliableStream,
+    /// How far the handshake was.
+    pub handshake: Handshake,
+    /// How far it was settled.
+    pub settle: Settle,
+    /// An answer that was due and not sent.
+    pub response_due: Option<Bytes>,
+}
+
+/// One session's data channel.
+#[derive(Debug)]
+pub struct DataChannel {
+    stream: ReliableStream,
+    /// `None` only while a transition consumes it.
+    handshake: Option<Handshake>,
+    settle: Settle,
+    /// Until when the gap may last.
+    gap_until: Timestamp,
+    client_id: Uuid,
+    client_version: String,
+    /// OpenDataChannel, until it is written: it goes before everything else.
+    opening: Option<Secret>,
+    agent_away: bool,
+    ignored: u64,
+    events: VecDeque<ChannelEvent>,
+    records: VecDeque<Record>,
+}
+
+impl DataChannel {
+    /// The data channel of a session that has just been started.
+    pub fn new(stream: ReliableStream, client_id: Uuid, client_version: String) -> Self {
+        let restored = RestoredChannel {
+            stream,
+            handshake: Handshake::AwaitingRequest,
+            settle: Settle::NotYet,
+            response_due: None,
+        };
+        Self::restored(restored, client_id, client_version)
+    }
+
+    /// Goes on where a journal ends.
+    pub fn restored(restored: RestoredChannel, client_id: Uuid, client_version: String) -> Self {
+        let mut channel = Self {
+            stream: restored.stream,
+            handshake: Some(restored.handshake),
+            settle: restored.settle,
+            gap_until: Timestamp::ZERO,
+            client_id,
+            client_version,
+            opening: None,
+            agent_away: false,
+            ignored: 0,
+            events: VecDeque::new(),
+            records: VecDeque::new(),
+        };
+        channel.apply_features();
+        if let Some(response) = restored.response_due {
+            channel.push(PayloadType::HANDSHAKE_RESPONSE, response);
+        }
+        channel.begin_settling();
+        channel
+    }
+
+    /// The reliable stream, to look at.
+    pub const fn stream(&self) -> &ReliableStream {
+        &self.stream
+    }
+
+    /// The handshake, to look at.
+    pub const fn handshake(&self) -> Option<&Handshake> {
+        self.handshake.as_ref()
+    }
+
+    /// Whether data may flow.
+    pub fn is_ready(&self) -> bool {
+        self.settle == Settle::Done
+    }
+
+    /// Whether the service says that the agent is away.
+    pub const fn is_agent_away(&self) -> bool {
+        self.agent_away
+    }
+
+    /// Frames that were damaged or made no sense.
+    pub const fn ignored(&self) -> u64 {
+        let (_, _, absurd) = self.stream.counters();
+        self.ignored.saturating_add(absurd)
+    }
+
+    /// A new websocket is open: the token goes out first, then acknowledges, then the backlog.
+    pub fn handle_attached(&mut self, token: &Secret, now: Timestamp) {
+        let body = OpenDataChannelBody {
+            message_schema_version: "1.0".to_owned(),
+            request_id: self.stream.next_id(),
+            token_value: token.expose().to_owned(),
+            client_id: self.client_id,
+            client_version: self.client_version.clone(),
+        };
+        self.opening = serde_json::to_string(&body).ok().map(Secret::new);
+        self.agent_away = false;
+        self.stream.handle_attached(now);
+        let old = self.is_silent_on_duplicates();
+        // Something must be acknowledged to prove the attach; and an old agent says nothing about what it has
+        // processed before, so that only the acknowledge of a later message retires it.
+        if self.is_ready() && (self.stream.send().is_empty() || old) {
+            self.push(PayloadType::FLAG, harmless());
+        }
+    }
+
+    /// The websocket is gone.
+    pub fn handle_detached(&mut self) {
+        self.opening = None;
+    }
+
+    /// Whether OpenDataChannel has been handed out for writing: the token is spent then.
+    pub const fn has_opened(&self) -> bool {
+        self.opening.is_none()
+    }
+
+    /// Takes a binary frame.
+    pub fn handle_frame(&mut self, frame: &Bytes, now: Timestamp) {
+        let Ok(message) = ClientMessage::decode(frame) else {
+            self.ignored = self.ignored.saturating_add(1);
+            return;
+        };
+        match message.message_type {
+            MessageType::OutputStreamData => self.handle_data(message, now),
+            MessageType::Acknowledge => self.handle_acknowledge(&message, now),
+            MessageType::ChannelClosed => {
+                let body: ChannelClosedBody = serde_json::from_slice(&message.payload).unwrap_or_default();
+                let reason = body.output.filter(|output| !output.trim().is_empty());
+                let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
+                self.events.push_back(ChannelEvent::Ended { reason });
+            }
+            MessageType::PausePublication => self.agent_away = true,
+            MessageType::StartPublication => self.agent_away = false,
+            MessageType::InputStreamData | MessageType::AgentSessionState | MessageType::Unknown => {
+                self.ignored = self.ignored.saturating_add(1);
+            }
+        }
+    }
+
+    /// Keeps a multiplexer message for sending.
+    pub fn push_message(&mut self, message: Message) {
+        let number = self
+            .stream
+            .push(PayloadType::OUTPUT, message.payload, Form::Mux(message.kind));
+        let body = SentBody::Frames(message.parts);
+        self.records.push_back(Record::Sent {
+            number,
+            payload_type: PayloadType::OUTPUT,
+            body,
+        });
+    }
+
+    /// Whether the multiplexer may build a message now.
+    pub fn wants_message(&self, payload_limit: usize) -> bool {
+        self.is_ready() && !self.agent_away && self.stream.wants_new(payload_limit)
+    }
+
+    /// The next frame to write.
+    pub fn poll_transmit(&mut self, now: Timestamp) -> Option<Transmit> {
+        if let Some(opening) = self.opening.take() {
+            return Some(Transmit::Text(opening));
+        }
+        self.stream.poll_transmit(self.agent_away, now).map(Transmit::Binary)
+    }
+
+    /// The retransmission timer; `proven` once the agent has answered on this websocket.
+    pub fn poll_timeout(&self, proven: bool) -> Option<Wakeup> {
+        let at = self.stream.retransmit_at(proven && self.is_ready());
+        let retransmit = at.map(|at| Wakeup {
+            at,
+            reason: Reason::Retransmit,
+        });
+        let gap = Wakeup {
+            at: self.gap_until,
+            reason: Reason::HandshakeGap,
+        };
+        earliest(retransmit, (self.settle == Settle::Gap).then_some(gap))
+    }
+
+    /// Fires the retransmission timer if it is due, and lets data flow once the gap after the handshake is over.
+    pub fn handle_timeout(&mut self, proven: bool, now: Timestamp) {
+        let fired = self.stream.handle_timeout(proven && self.is_ready(), now);
+        if fired && self.is_ready() && self.is_silent_on_duplicates() {
+            // Only the acknowledge of a later message can tell what became of the one sent again.
+            self.push(PayloadType::FLAG, harmless());
+        }
+        self.leave_gap(now);
+    }
+
+    /// The next thing the session must know.
+    pub fn poll_event(&mut self) -> Option<ChannelEvent> {
+        self.events.pop_front()
+    }
+
+    /// The next journal record.
+    pub fn poll_record(&mut self) -> Option<Record> {
+        self.records.pop_front()
+    }
+
+    fn handle_data(&mut self, message: ClientMessage, now: Timestamp) {
+        self.prove();
+        let StreamOutput::Received { message, message_id } = self.stream.handle_data(message) else {
+            return;
+        };
+        let Delivered {
+            number,
+            payload_type,
+            payload,
+        } = message;
+        self.records.push_back(Record::Received {
+            number,
+            message_id,
+            payload_type,
+            payload,
+        });
+        while let Some(delivered) = self.stream.poll_delivered() {
+            self.deliver(delivered, now);
+        }
+    }
+
+    fn handle_acknowledge(&mut self, message: &ClientMessage, now: Timestamp) {
+        let Ok(body) = serde_json::from_slice::<AcknowledgeBody>(&message.payload) else {
+            self.ignored = self.ignored.saturating_add(1);
+            return;
+        };
+        self.prove();
+        let StreamOutput::Acknowledged { number } = self.stream.handle_acknowledge(&body, now) else {
+            return;
+        };
+        self.records.push_back(Record::Acknowledged { number });
+        if self.settle == Settle::Waiting(number) {
+            self.settle = Settle::Gap;
+            self.leave_gap(now);
+        }
+    }
+
+    fn leave_gap(&mut self, now: Timestamp) {
+        if self.settle == Settle::Gap && now >= self.gap_until {
+            self.settle = Settle::Done;
+            self.events.push_back(ChannelEvent::Ready);
+        }
+    }
+
+    /// A frame of the agent's own: it is there.
+    fn prove(&mut self) {
+        self.agent_away = false;
+        if self.events.back() != Some(&ChannelEvent::Proven) {
+            self.events.push_back(ChannelEvent::Proven);
+        }
+    }
+
+    /// One message in its turn.
+    fn deliver(&mut self, message: Delivered, now: Timestamp) {
+        match message.payload_type {
+            PayloadType::HANDSHAKE_REQUEST | PayloadType::HANDSHAKE_COMPLETE => {
+                self.gap_until = now.after(GAP);
+                self.step_handshake(message.payload_type, &message.payload);
+            }
+            PayloadType::OUTPUT if self.handshake.as_ref().is_some_and(Handshake::is_complete) => {
+                self.events.push_back(ChannelEvent::Payload(message.payload));
+            }
+            PayloadType::OUTPUT => {
+                let reason = "the session sends output without a handshake: it is not a port forward".to_owned();
+                self.events.push_back(ChannelEvent::Failed { reason });
+            }
+            PayloadType::FLAG => {
+                let flag = message
+                    .payload
+                    .first_chunk::<4>()
+                    .map(|bytes| u32::from_be_bytes(*bytes));
+                if flag == Some(PayloadType::FLAG_CONNECT_TO_PORT_ERROR) {
+                    self.events.push_back(ChannelEvent::Refused);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn step_handshake(&mut self, payload_type: PayloadType, payload: &[u8]) {
+        let Some(state) = self.handshake.take() else {
+            return;
+        };
+        match state.handle(payload_type, payload, &self.client_version) {
+            Ok(step) => {
+                self.handshake = Some(step.next);
+                self.apply_features();
+                if let Some(response) = step.response {
+                    self.push(PayloadType::HANDSHAKE_RESPONSE, response);
+                }
+                if let Some(error) = step.refused {
+                    self.events.push_back(ChannelEvent::Failed {
+                        reason: error.to_string(),
+                    });
+                }
+                self.begin_settling();
+            }
+            Err(error) => self.events.push_back(ChannelEvent::Failed {
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    fn begin_settling(&mut self) {
+        if self.settle == Settle::NotYet && self.handshake.as_ref().is_some_and(Handshake::is_complete) {
+            self.settle = Settle::Waiting(self.push(PayloadType::FLAG, harmless()));
+        }
+    }
+
+    /// Whether the agent says nothing about messages it has processed before.
+    fn is_silent_on_duplicates(&self) -> bool {
+        let agreement = self.handshake.as_ref().and_then(Handshake::agreement);
+        agreement.is_some_and(|agreement| !agreement.agent.acknowledges_duplicates())
+    }
+
+    fn apply_features(&mut self) {
+        if let Some(agreement) = self.handshake.as_ref().and_then(Handshake::agreement) {
+            self.stream
+                .set_silent_on_duplicates(!agreement.agent.acknowledges_duplicates());
+        }
+    }
+
+    fn push(&mut self, payload_type: PayloadType, payload: Bytes) -> u64 {
+        let number = self.stream.push(payload_type, payload.clone(), Form::Same);
+        self.records.push_back(Record::Sent {
+            number,
+            payload_type,
+            body: SentBody::Bytes(payload),
+        });
+        number
+    }
+}

@@ -1,0 +1,26 @@
+//! What the data channel says.
+
+use bytes::Bytes;
+
+/// What the data channel tells the session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ChannelEvent {
+    /// A frame of the agent itself has come: the attach is proven.
+    Proven,
+    /// The handshake is settled: data may flow.
+    Ready,
+    /// The payload of an Output message, in order.
+    Payload(Bytes),
+    /// The agent could not reach the destination.
+    Refused,
+    /// The session has ended, with the service's or agent's reason.
+    Ended {
+        /// For the user.
+        reason: String,
+    },
+    /// The session cannot be used by this client: it must be terminated.
+    Failed {
+        /// For the user.
+        reason: String,
+    },
+}

@@ -1,0 +1,242 @@
+//! The handshake: what the agent asks for before the session begins.
+//!
+//! A state is consumed by its transition, so a message that is illegal for a state cannot leave it half-changed.
+
+mod version;
+
+pub use version::AgentVersion;
+
+use bytes::Bytes;
+
+use crate::wire::{
+    ActionStatus, CompleteBody, HandshakeRequestBody, HandshakeResponseBody, PayloadType, ProcessedAction,
+};
+
+/// How far the handshake is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Handshake {
+    /// The agent has not asked yet.
+    AwaitingRequest,
+    /// Answered; the agent has not said that it is complete.
+    AwaitingComplete(Agreement),
+    /// Complete.
+    Complete(Agreement),
+}
+
+/// What the two sides have agreed on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Agreement {
+    /// The agent's version.
+    pub agent: AgentVersion,
+    /// Its text, for people.
+    pub agent_version: String,
+}
+
+/// Why a handshake cannot succeed. The session is over.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum HandshakeError {
+    /// The agent's message is not what the protocol says.
+    #[error("handshake message from the agent is malformed: {0}")]
+    Malformed(String),
+    /// Complete before any request.
+    #[error("agent completed a handshake that it had not begun")]
+    NotBegun,
+    /// The session is of another kind than a forward.
+    #[error("session type {0:?} is not a port forward: check the document and its parameters")]
+    SessionType(String),
+    /// The agent wants something this client cannot do.
+    #[error("agent asks for {0}, which this version does not support for port forwards")]
+    Action(String),
+    /// The agent cannot multiplex.
+    #[error("SSM agent {0} is too old for multiplexed port forwards: update it to 3.2.1041.0 or later")]
+    AgentTooOld(String),
+}
+
+/// What a step asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The next state.
+    pub next: Handshake,
+    /// A HandshakeResponse to send.
+    pub response: Option<Bytes>,
+    /// The session must end, but only after the response has told the agent why.
+    pub refused: Option<HandshakeError>,
+}
+
+impl Handshake {
+    /// Takes a message of the payload types 5 or 7.
+    ///
+    /// # Errors
+    /// [`HandshakeError`]: the session cannot go on.
+    pub fn handle(
+        self,
+        payload_type: PayloadType,
+        payload: &[u8],
+        client_version: &str,
+    ) -> Result<Step, HandshakeError> {
+        let stay = |next| {
+            Ok(Step {
+                next,
+                response: None,
+                refused: None,
+            })
+        };
+        match (self, payload_type) {
+            (Self::AwaitingRequest, PayloadType::HANDSHAKE_REQUEST) => answer(payload, client_version),
+            (Self::AwaitingRequest, PayloadType::HANDSHAKE_COMPLETE) => Err(HandshakeError::NotBegun),
+            (Self::AwaitingComplete(agreement), PayloadType::HANDSHAKE_COMPLETE) => {
+                let parsed: Result<CompleteBody, _> = serde_json::from_slice(payload);
+                parsed.map_err(|error| HandshakeError::Malformed(error.to_string()))?;
+                stay(Self::Complete(agreement))
+            }
+            // A second answer under a new number would block the agent's reader for ever: say nothing.
+            (state, _) => stay(state),
+        }
+    }
+
+    /// What was agreed on, once the request has come.
+    pub const fn agreement(&self) -> Option<&Agreement> {
+        match self {
+            Self::AwaitingRequest => None,
+            Self::AwaitingComplete(agreement) | Self::Complete(agreement) => Some(agreement),
+        }
+    }
+
+    /// Whether ordinary messages may be sent.
+    pub const fn is_complete(&self) -> bool {
+        matches!(self, Self::Complete(_))
+    }
+}
+
+/// Answers a HandshakeRequest, action by action.
+fn answer(payload: &[u8], client_version: &str) -> Result<Step, HandshakeError> {
+    let malformed = |text: String| HandshakeError::Malformed(text);
+    let request: HandshakeRequestBody =
+        serde_json::from_slice(payload).map_err(|error| malformed(error.to_string()))?;
+    let agent = AgentVersion::parse(&request.agent_version)
+        .ok_or_else(|| malformed(format!("agent version {:?}", request.agent_version)))?;
+    let mut refused = None;
+    let mut processed = Vec::new();
+    for action in &request.requested_client_actions {
+        let outcome = match action.action_type.as_str() {
+            "SessionType" => accept_session_type(&action.action_parameters, agent, &request.agent_version),
+            other => Err(HandshakeError::Action(other.to_owned())),
+        };
+        let (status, error) = match &outcome {
+            Ok(()) => (ActionStatus::Success, String::new()),
+            Err(error @ HandshakeError::Action(_)) => (ActionStatus::Unsupported, error.to_string()),
+            Err(error) => (ActionStatus::Failed, error.to_string()),
+        };
+        processed.push(ProcessedAction {
+            action_type: action.action_type.clone(),
+            action_status: status,
+            action_result: None,
+            error,
+        });
+        refused = refused.or_else(|| outcome.err());
+    }
+    let body = HandshakeResponseBody {
+        client_version: client_version.to_owned(),
+        processed_client_actions: processed,
+        errors: refused.as_ref().map(|error| vec![error.to_string()]),
+    };
+    let response = serde_json::to_vec(&body).map_err(|error| malformed(error.to_string()))?;
+    let agreement = Agreement {
+        agent,
+        agent_version: request.agent_version,
+    };
+    Ok(Step {
+        next: Handshake::AwaitingComplete(agreement),
+        response: Some(Bytes::from(response)),
+        refused,
+    })
+}
+
+/// A forward is a Port session whose agent multiplexes.
+fn accept_session_type(
+    parameters: &serde_json::Value,
+    agent: AgentVersion,
+    agent_version: &str,
+) -> Result<(), HandshakeError> {
+    let text =
+        |value: Option<&serde_json::Value>| value.and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+    let session_type = text(parameters.get("SessionType"));
+    if session_type != "Port" {
+        return Err(HandshakeError::SessionType(session_type));
+    }
+    let kind = text(
+        parameters
+            .get("Properties")
+            .and_then(|properties| properties.get("type")),
+    );
+    if kind != "LocalPortForwarding" {
+        return Err(HandshakeError::SessionType(format!("{session_type}/{kind}")));
+    }
+    if !agent.multiplexes() {
+        return Err(HandshakeError::AgentTooOld(agent_version.to_owned()));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(version: &str, kind: &str) -> Vec<u8> {
+        format!(r#"{{"AgentVersion":"{version}","RequestedClientActions":[{{"ActionType":"SessionType","ActionParameters":{{"SessionType":"Port","Properties":{{"type":"{kind}"}}}}}}]}}"#).into_bytes()
+    }
+
+    fn begin(payload: &[u8]) -> Result<Step, HandshakeError> {
+        Handshake::AwaitingRequest.handle(PayloadType::HANDSHAKE_REQUEST, payload, "1.2.764.0")
+    }
+
+    #[test]
+    fn a_forward_is_accepted_with_the_bytes_awss_plugin_writes() {
+        let step = begin(&request("3.3.1142.0", "LocalPortForwarding")).unwrap();
+        let expected = r#"{"ClientVersion":"1.2.764.0","ProcessedClientActions":[{"ActionType":"SessionType","ActionStatus":1,"ActionResult":null,"Error":""}],"Errors":null}"#;
+        assert_eq!(step.response.as_deref(), Some(expected.as_bytes()));
+        let complete = br#"{"HandshakeTimeToComplete":1,"CustomerMessage":""}"#;
+        let done = step
+            .next
+            .handle(PayloadType::HANDSHAKE_COMPLETE, complete, "1.2.764.0")
+            .unwrap();
+        assert!(done.next.is_complete() && done.response.is_none());
+    }
+
+    #[test]
+    fn a_second_request_is_never_answered_twice() {
+        let payload = request("3.3.1142.0", "LocalPortForwarding");
+        let step = begin(&payload).unwrap();
+        let again = step
+            .next
+            .clone()
+            .handle(PayloadType::HANDSHAKE_REQUEST, &payload, "1.2.764.0")
+            .unwrap();
+        assert_eq!((again.response, again.next), (None, step.next));
+    }
+
+    #[test]
+    fn what_is_not_a_multiplexed_forward_is_refused_with_a_reason() {
+        let old = begin(&request("3.0.196.0", "LocalPortForwarding")).unwrap();
+        assert_eq!(old.refused, Some(HandshakeError::AgentTooOld("3.0.196.0".to_owned())));
+        let ssh = begin(&request("3.3.1142.0", "")).unwrap();
+        assert!(matches!(ssh.refused, Some(HandshakeError::SessionType(_))));
+        let kms = br#"{"AgentVersion":"3.3.1142.0","RequestedClientActions":[{"ActionType":"KMSEncryption","ActionParameters":{}}]}"#;
+        let response = begin(kms).unwrap().response.unwrap();
+        assert!(String::from_utf8_lossy(&response).contains(r#""ActionStatus":3"#));
+    }
+
+    #[test]
+    fn malformed_messages_are_errors() {
+        for payload in [
+            &b""[..],
+            b"{}",
+            b"[",
+            br#"{"AgentVersion":"x","RequestedClientActions":[]}"#,
+        ] {
+            assert!(matches!(begin(payload), Err(HandshakeError::Malformed(_))));
+        }
+        let early = Handshake::AwaitingRequest.handle(PayloadType::HANDSHAKE_COMPLETE, b"{}", "");
+        assert_eq!(early, Err(HandshakeError::NotBegun));
+    }
+}

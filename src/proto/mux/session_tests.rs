@@ -1,0 +1,195 @@
+//! Streams: order, ends, room and bounds.
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use super::{FrameCommand, Mux, MuxEvent, MuxLimits, put_frame};
+use crate::Timestamp;
+use crate::session::{LocalId, ResetCause};
+
+const NOW: Timestamp = Timestamp::ZERO;
+const GRACE: Duration = Duration::from_secs(10);
+const LOCAL: LocalId = LocalId(1);
+const STREAM: u32 = 3;
+
+fn mux() -> Mux {
+    let mut mux = Mux::new(MuxLimits {
+        payload: 1024,
+        per_stream: 1000,
+        total: 3000,
+        fin_grace: GRACE,
+    });
+    mux.open(LOCAL, NOW);
+    events(&mut mux);
+    mux
+}
+
+fn events(mux: &mut Mux) -> Vec<MuxEvent> {
+    std::iter::from_fn(|| mux.poll_event()).collect()
+}
+
+/// Frames of everything that can be built now.
+fn built(mux: &mut Mux) -> Vec<(FrameCommand, u32, usize)> {
+    let messages = std::iter::from_fn(|| mux.build(7));
+    messages
+        .flat_map(|message| message.parts)
+        .map(|part| (part.command, part.stream, part.length))
+        .collect()
+}
+
+fn from_agent(mux: &mut Mux, command: FrameCommand, stream: u32, data: &[u8]) {
+    let mut frame = BytesMut::new();
+    put_frame(&mut frame, command, stream, data);
+    mux.handle_payload(frame.freeze(), NOW).unwrap();
+}
+
+#[test]
+fn a_message_never_exceeds_the_limit_in_its_resend_form() {
+    let mut mux = mux();
+    mux.handle_local_data(LOCAL, Bytes::from(vec![1; 5000]), NOW);
+    let mut data = 0;
+    while let Some(message) = mux.build(0) {
+        assert!(message.kind.resend_form(&message.payload).len() <= 1024);
+        data += message.parts.iter().map(|part| part.length).sum::<usize>();
+    }
+    assert_eq!(data, 5000);
+}
+
+#[test]
+fn many_small_writes_share_a_message_and_streams_take_turns() {
+    let mut mux = mux();
+    let other = LocalId(2);
+    mux.open(other, NOW);
+    for local in [LOCAL, other] {
+        mux.handle_local_data(local, Bytes::from_static(b"key"), NOW);
+    }
+    let message = mux.build(0).unwrap();
+    let streams: Vec<u32> = message.parts.iter().map(|part| part.stream).collect();
+    assert_eq!(streams, [3, 3, 5, 5], "SYN and data of both in one message");
+    assert!(mux.build(1).is_none());
+    mux.handle_local_data(LOCAL, Bytes::from(vec![1; 60_000]), NOW);
+    mux.handle_local_data(other, Bytes::from_static(b"key"), NOW);
+    mux.build(2);
+    let second = mux.build(3).unwrap();
+    assert_eq!(
+        second.parts[0].stream, 5,
+        "a keystroke waits for one message, not for 60 kB"
+    );
+}
+
+#[test]
+fn fin_waits_for_acknowledges_and_for_quiet() {
+    let mut mux = mux();
+    mux.handle_local_data(LOCAL, Bytes::from_static(b"question"), NOW);
+    built(&mut mux);
+    mux.handle_local_eof(LOCAL, NOW);
+    assert_eq!(mux.fin_at(7), None, "message 7 is not acknowledged");
+    let due = NOW.after(GRACE);
+    assert_eq!(mux.fin_at(8), Some(due));
+    mux.handle_timeout(8, Timestamp::from_nanos(due.as_nanos() - 1));
+    assert_eq!(built(&mut mux), []);
+    mux.handle_timeout(8, due);
+    // An answer that comes before the FIN is built takes it back.
+    from_agent(&mut mux, FrameCommand::Psh, STREAM, b"late answer");
+    assert_eq!(built(&mut mux), []);
+    mux.handle_local_written(LOCAL, 11);
+    mux.handle_timeout(8, due);
+    assert_eq!(built(&mut mux), [(FrameCommand::Fin, STREAM, 0)]);
+    assert_eq!(events(&mut mux).last(), Some(&MuxEvent::Finished { local: LOCAL }));
+    assert!(mux.is_empty());
+}
+
+#[test]
+fn a_reset_sends_fin_at_once() {
+    let mut mux = mux();
+    mux.handle_local_data(LOCAL, Bytes::from_static(b"question"), NOW);
+    built(&mut mux);
+    mux.handle_local_data(LOCAL, Bytes::from_static(b"dropped like a kernel does"), NOW);
+    mux.handle_local_reset(LOCAL);
+    assert_eq!(built(&mut mux), [(FrameCommand::Fin, STREAM, 0)]);
+    from_agent(&mut mux, FrameCommand::Psh, STREAM, b"late");
+    assert_eq!(
+        events(&mut mux),
+        [MuxEvent::Room { local: LOCAL }],
+        "nothing is delivered to it any more"
+    );
+}
+
+#[test]
+fn the_end_comes_after_all_data() {
+    let mut mux = mux();
+    built(&mut mux);
+    from_agent(&mut mux, FrameCommand::Psh, STREAM, b"answer");
+    from_agent(&mut mux, FrameCommand::Fin, STREAM, b"");
+    from_agent(&mut mux, FrameCommand::Psh, STREAM, b"after the end");
+    let data = MuxEvent::Data {
+        local: LOCAL,
+        bytes: Bytes::from_static(b"answer"),
+    };
+    assert_eq!(events(&mut mux)[1..], [data, MuxEvent::Finished { local: LOCAL }]);
+    assert!(!mux.is_empty(), "not everything is written yet");
+    mux.handle_local_written(LOCAL, 6);
+    assert!(mux.is_empty());
+}
+
+#[test]
+fn a_refused_destination_is_the_next_end_of_a_silent_stream() {
+    let mut mux = mux();
+    mux.open(LocalId(2), NOW);
+    built(&mut mux);
+    from_agent(&mut mux, FrameCommand::Psh, 5, b"x");
+    events(&mut mux);
+    mux.handle_refused();
+    from_agent(&mut mux, FrameCommand::Fin, 5, b"");
+    from_agent(&mut mux, FrameCommand::Fin, STREAM, b"");
+    let reset = MuxEvent::Reset {
+        local: LOCAL,
+        cause: ResetCause::DestinationRefused,
+    };
+    assert_eq!(events(&mut mux), [MuxEvent::Finished { local: LocalId(2) }, reset]);
+}
+
+#[test]
+fn untaken_bytes_stop_the_reading_and_taking_them_starts_it() {
+    let mut mux = mux();
+    from_agent(&mut mux, FrameCommand::Psh, STREAM, &[1; 999]);
+    assert!(!mux.is_full());
+    from_agent(&mut mux, FrameCommand::Psh, STREAM, &[1; 1]);
+    assert!(mux.is_full());
+    mux.handle_local_written(LOCAL, 1);
+    assert!(!mux.is_full());
+}
+
+#[test]
+fn every_stream_gets_room_again() {
+    let mut mux = mux();
+    let locals: Vec<LocalId> = (2..60).map(LocalId).collect();
+    for local in &locals {
+        mux.open(*local, NOW);
+    }
+    // The others take all there is; one that has nothing waiting still gets some.
+    for local in &locals {
+        let room = mux.room(*local);
+        mux.handle_local_data(*local, Bytes::from(vec![1; room]), NOW);
+    }
+    assert!(mux.room(LOCAL) > 0);
+    events(&mut mux);
+    while mux.build(0).is_some() {}
+    let again: Vec<MuxEvent> = events(&mut mux);
+    for local in locals {
+        assert!(again.contains(&MuxEvent::Room { local }), "{local:?}");
+        assert!(mux.room(local) > 0);
+    }
+}
+
+proptest::proptest! {
+    /// Whatever an agent sends, it is an error or not, but never a panic or unbounded.
+    #[test]
+    fn any_payload_is_survived(payloads: Vec<Vec<u8>>) {
+        let mut mux = mux();
+        for payload in payloads {
+            if mux.handle_payload(Bytes::from(payload), NOW).is_err() { break; }
+        }
+    }
+}

@@ -1,0 +1,62 @@
+//! The numbers a session is run by.
+
+use std::time::Duration;
+
+/// Everything a session can be tuned by; the defaults are design decisions explained at each field.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SessionConfig {
+    /// Bytes of payload in one message; AWS's own clients send 1024.
+    pub payload_limit: usize,
+    /// A ping is due after this long without a sign of life.
+    pub ping_interval: Duration,
+    /// A pong is overdue after this long, once the endpoint has ever answered one.
+    pub ping_timeout: Duration,
+    /// One StartSession or ResumeSession.
+    pub call_timeout: Duration,
+    /// DNS, TCP, proxy, TLS and upgrade together.
+    pub dial_timeout: Duration,
+    /// From the first attach until the handshake is done; the agent itself waits 15 s for each answer.
+    pub handshake_timeout: Duration,
+    /// After a re-attach the agent must have answered within this.
+    pub prove_timeout: Duration,
+    /// A link that has held this long makes earlier failures forgotten.
+    pub link_hold: Duration,
+    /// A token never written to a websocket may be used again for this long.
+    pub token_reuse: Duration,
+    /// After a local half-close, FIN waits until nothing has come back for this long: the agent closes the
+    /// destination on FIN, so an early one cuts off a slow answer.
+    pub fin_grace: Duration,
+    /// A number resent on a live link while later ones are acknowledged, for this long: the session is wedged.
+    pub wedged_after: Duration,
+    /// Client and handshake version; must look like the plugin's and be above 1.2.331.0, or the agent turns on
+    /// smux keepalive and closes idle forwards.
+    pub client_version: String,
+    /// Bytes from the agent that one local connection may leave untaken before reading stops.
+    pub receive_limit_per_stream: usize,
+    /// The same for all local connections of the session together.
+    pub receive_limit: usize,
+    /// Bytes of out-of-order messages kept before reading is slowed down; never dropped.
+    pub reorder_limit: usize,
+}
+
+impl Default for SessionConfig {
+    fn default() -> Self {
+        Self {
+            payload_limit: 1024,
+            ping_interval: Duration::from_secs(15),
+            ping_timeout: Duration::from_secs(5),
+            call_timeout: Duration::from_secs(10),
+            dial_timeout: Duration::from_secs(10),
+            handshake_timeout: Duration::from_secs(30),
+            prove_timeout: Duration::from_secs(10),
+            link_hold: Duration::from_secs(10),
+            token_reuse: Duration::from_secs(30),
+            fin_grace: Duration::from_secs(10),
+            wedged_after: Duration::from_secs(60),
+            client_version: "1.2.764.0".to_owned(),
+            receive_limit_per_stream: 16 << 20,
+            receive_limit: 64 << 20,
+            reorder_limit: 64 << 20,
+        }
+    }
+}

@@ -1,0 +1,323 @@
+//! Attempts: how a session starts, loses its websocket, comes back and ends.
+
+use std::time::Duration;
+
+use super::link::Link;
+use super::{
+    Attempt, Command, DropCause, DropRecord, Epoch, Event, Failure, FailureClass, Grant, HISTORY, Live, Outcome, Phase,
+    ResumeGrant, Session, Token, Work,
+};
+use crate::Timestamp;
+
+/// Least wait after a failure that only the user or the account can mend: asking more often helps nobody.
+const LEAST_LOGIN: Duration = Duration::from_secs(2);
+const LEAST_TARGET: Duration = Duration::from_secs(5);
+const LEAST_DENIED: Duration = Duration::from_secs(10);
+
+impl Session {
+    /// The session is wanted from now on: starts it, or resumes the one that was restored.
+    pub fn start(&mut self, now: Timestamp) {
+        if !self.wanted {
+            self.wanted = true;
+            self.begin_attempt("wanted", now);
+        }
+    }
+
+    /// Skips the wait between attempts; an attached session drops its websocket and attaches anew.
+    pub fn reconnect(&mut self, now: Timestamp) {
+        match &self.work {
+            Work::Up(link) => {
+                let epoch = link.epoch;
+                self.drop_link(epoch, DropCause::Requested, now);
+            }
+            Work::Waiting { .. } => {}
+            Work::Idle | Work::Calling { .. } | Work::Dialing { .. } => return,
+        }
+        self.backoff.reset();
+        self.begin_attempt("reconnect requested", now);
+    }
+
+    /// Takes the result of a command. Stale ones are ignored.
+    pub fn handle_outcome(&mut self, outcome: Outcome, now: Timestamp) {
+        match outcome {
+            Outcome::Started { attempt, grant } => self.handle_started(attempt, grant, now),
+            Outcome::Resumed { attempt, grant } => {
+                if self.is_calling(attempt) {
+                    self.handle_resumed(attempt, grant, now);
+                }
+            }
+            Outcome::Dialed { attempt, epoch } => self.handle_dialed(attempt, epoch, now),
+            Outcome::Failed { attempt, failure } => {
+                if self.current_attempt() == Some(attempt) {
+                    self.handle_failure(failure, now);
+                }
+            }
+        }
+        self.drain(now);
+    }
+
+    /// The websocket is gone.
+    pub fn handle_dropped(&mut self, epoch: Epoch, cause: DropCause, now: Timestamp) {
+        if !matches!(&self.work, Work::Up(link) if link.epoch == epoch) {
+            return;
+        }
+        self.lose_link(epoch, cause, now);
+        self.drain(now);
+    }
+
+    /// Closes the websocket and goes on with the next attempt.
+    pub(super) fn lose_link(&mut self, epoch: Epoch, cause: DropCause, now: Timestamp) {
+        let text = cause.to_string();
+        let held = self.drop_link(epoch, cause, now);
+        if held {
+            self.backoff.reset();
+            self.begin_attempt(&text, now);
+        } else {
+            let wait = self.backoff.next_wait();
+            self.set_phase(Phase::Reattaching, text, now);
+            self.work = Work::Waiting { until: now.after(wait) };
+        }
+    }
+
+    /// Closes the websocket and records the drop; says whether the link had held.
+    fn drop_link(&mut self, epoch: Epoch, cause: DropCause, now: Timestamp) -> bool {
+        let work = std::mem::replace(&mut self.work, Work::Idle);
+        self.commands.push_back(Command::Close { epoch });
+        let backlog = self
+            .live
+            .as_ref()
+            .map_or(0, |live| live.channel.stream().send().backlog());
+        if let Some(live) = &mut self.live {
+            live.channel.handle_detached();
+        }
+        self.figures.drops = self.figures.drops.saturating_add(1);
+        if self.history.len() >= HISTORY {
+            self.history.pop_front();
+        }
+        self.history.push_back(DropRecord {
+            at: now,
+            cause,
+            attempts: 0,
+            recovered_after: None,
+            backlog_bytes: u64::try_from(backlog).unwrap_or(u64::MAX),
+        });
+        matches!(work, Work::Up(link) if link.proven && now.since(link.since) >= self.config.link_hold)
+    }
+
+    /// Starts, resumes or dials: whatever the session needs next.
+    pub(super) fn begin_attempt(&mut self, cause: &str, now: Timestamp) {
+        self.attempts = self.attempts.saturating_add(1);
+        if let Some(record) = self.history.back_mut()
+            && record.recovered_after.is_none()
+        {
+            record.attempts = self.attempts;
+        }
+        let attempt = Attempt(self.next_attempt);
+        self.next_attempt = self.next_attempt.saturating_add(1);
+        let reusable = self.config.token_reuse;
+        let phase = if self.live.as_ref().is_some_and(|live| live.channel.is_ready()) {
+            Phase::Reattaching
+        } else {
+            Phase::Starting
+        };
+        // A wait for the user or the target shows as such until it is over.
+        if !matches!(self.phase, Phase::AwaitingLogin | Phase::AwaitingTarget) && self.phase != phase {
+            self.set_phase(phase, cause.to_owned(), now);
+        }
+        let command = match &self.live {
+            None => Command::Start { attempt },
+            Some(live) => {
+                if live
+                    .token
+                    .as_ref()
+                    .is_some_and(|token| now.since(token.since) < reusable)
+                {
+                    return self.dial(attempt, now);
+                }
+                Command::Resume {
+                    attempt,
+                    session_id: live.session_id.clone(),
+                }
+            }
+        };
+        self.commands.push_back(command);
+        self.work = Work::Calling {
+            attempt,
+            deadline: now.after(self.config.call_timeout),
+        };
+    }
+
+    fn dial(&mut self, attempt: Attempt, now: Timestamp) {
+        let Some(live) = &self.live else { return };
+        let epoch = Epoch(self.next_epoch);
+        self.next_epoch = self.next_epoch.saturating_add(1);
+        self.commands.push_back(Command::Dial {
+            attempt,
+            epoch,
+            stream_url: live.stream_url.clone(),
+        });
+        self.work = Work::Dialing {
+            attempt,
+            epoch,
+            deadline: now.after(self.config.dial_timeout),
+        };
+    }
+
+    fn handle_started(&mut self, attempt: Attempt, grant: Grant, now: Timestamp) {
+        if !self.is_calling(attempt) || self.live.is_some() {
+            // Nobody waits for this session any more: it must not stay open.
+            self.commands.push_back(Command::Terminate {
+                session_id: grant.session_id,
+            });
+            return;
+        }
+        self.figures.starts = self.figures.starts.saturating_add(1);
+        let live = self.new_live(grant, now);
+        self.live = Some(live);
+        self.set_phase(Phase::Starting, "session started".to_owned(), now);
+        self.dial(attempt, now);
+    }
+
+    fn handle_resumed(&mut self, attempt: Attempt, grant: ResumeGrant, now: Timestamp) {
+        let Some(live) = &mut self.live else { return };
+        let Some(secret) = grant.token.filter(|token| !token.expose().is_empty()) else {
+            self.end("the session has timed out", false, now);
+            return;
+        };
+        live.token = Some(Token { secret, since: now });
+        if let Some(url) = grant.stream_url.filter(|url| !url.is_empty()) {
+            live.stream_url = url;
+        }
+        self.dial(attempt, now);
+    }
+
+    fn handle_dialed(&mut self, attempt: Attempt, epoch: Epoch, now: Timestamp) {
+        let current = matches!(&self.work, Work::Dialing { attempt: a, epoch: e, .. } if *a == attempt && *e == epoch);
+        let token = self
+            .live
+            .as_mut()
+            .and_then(|live| live.token.as_ref().map(|token| token.secret.clone()));
+        let (true, Some(live), Some(token)) = (current, &mut self.live, token) else {
+            self.commands.push_back(Command::Close { epoch });
+            return;
+        };
+        live.channel.handle_attached(&token, now);
+        self.work = Work::Up(Link::new(epoch, now));
+        if !live.channel.is_ready() {
+            self.set_phase(Phase::Handshaking, "websocket open".to_owned(), now);
+        }
+    }
+
+    pub(super) fn handle_failure(&mut self, failure: Failure, now: Timestamp) {
+        let dialing = matches!(self.work, Work::Dialing { .. });
+        let Failure { class, text } = failure;
+        let (phase, least) = match class {
+            FailureClass::SessionGone if self.live.is_some() => {
+                self.end(&text, false, now);
+                return;
+            }
+            FailureClass::Network | FailureClass::Protocol | FailureClass::SessionGone => (None, Duration::ZERO),
+            FailureClass::Throttled { retry_after } => {
+                let wait = self.backoff.next_wait().saturating_mul(2);
+                (None, retry_after.unwrap_or_default().max(wait))
+            }
+            FailureClass::Credentials => (Some(Phase::AwaitingLogin), LEAST_LOGIN),
+            FailureClass::TargetNotConnected => (Some(Phase::AwaitingTarget), LEAST_TARGET),
+            FailureClass::AccessDenied if dialing => {
+                // The token or the URL has gone stale: ask for new ones.
+                if let Some(live) = &mut self.live {
+                    live.token = None;
+                }
+                (None, Duration::ZERO)
+            }
+            FailureClass::AccessDenied | FailureClass::Rejected => (None, LEAST_DENIED),
+        };
+        let usual = if self.live.as_ref().is_some_and(|live| live.channel.is_ready()) {
+            Phase::Reattaching
+        } else {
+            Phase::Starting
+        };
+        self.set_phase(phase.unwrap_or(usual), text, now);
+        let wait = self.backoff.next_wait().max(least);
+        self.work = Work::Waiting { until: now.after(wait) };
+    }
+
+    /// The agent has answered on this websocket.
+    pub(super) fn handle_proven(&mut self, now: Timestamp) {
+        let Work::Up(link) = &mut self.work else {
+            return;
+        };
+        if !std::mem::replace(&mut link.proven, true) {
+            let ready = self.live.as_ref().is_some_and(|live| live.channel.is_ready());
+            if ready {
+                self.handle_attached(now);
+            }
+        }
+    }
+
+    /// Proven, and data may flow: the first time or once more.
+    pub(super) fn handle_attached(&mut self, now: Timestamp) {
+        if !matches!(&self.work, Work::Up(link) if link.proven) {
+            return;
+        }
+        self.attempts = 0;
+        if let Some(record) = self.history.back_mut()
+            && record.recovered_after.is_none()
+        {
+            record.recovered_after = Some(now.since(record.at));
+        }
+        if let Some(live) = &mut self.live {
+            live.handshake_deadline = None;
+            live.mux.handle_link_restored(now);
+        }
+        self.set_phase(Phase::Attached, "the agent answers".to_owned(), now);
+        self.open_waiting(now);
+    }
+
+    pub(super) fn handle_attempt_timeout(&mut self, now: Timestamp) {
+        let (attempt, text) = match &self.work {
+            Work::Calling { attempt, deadline } if *deadline <= now => (*attempt, "no answer from the ssm endpoint"),
+            Work::Dialing { attempt, deadline, .. } if *deadline <= now => {
+                (*attempt, "the websocket could not be opened in time")
+            }
+            Work::Idle | Work::Waiting { .. } | Work::Calling { .. } | Work::Dialing { .. } | Work::Up(_) => return,
+        };
+        self.commands.push_back(Command::Abandon { attempt });
+        self.handle_failure(
+            Failure {
+                class: FailureClass::Network,
+                text: text.to_owned(),
+            },
+            now,
+        );
+    }
+
+    pub(super) fn set_phase(&mut self, to: Phase, cause: String, now: Timestamp) {
+        let from = std::mem::replace(&mut self.phase, to);
+        if from != to {
+            self.since = now;
+        }
+        if from != to || self.cause != cause {
+            self.cause.clone_from(&cause);
+            self.events.push_back(Event::Phase { from, to, cause });
+        }
+    }
+
+    fn is_calling(&self, attempt: Attempt) -> bool {
+        matches!(&self.work, Work::Calling { attempt: current, .. } if *current == attempt)
+    }
+
+    const fn current_attempt(&self) -> Option<Attempt> {
+        match &self.work {
+            Work::Calling { attempt, .. } | Work::Dialing { attempt, .. } => Some(*attempt),
+            Work::Idle | Work::Waiting { .. } | Work::Up(_) => None,
+        }
+    }
+}
+
+impl Live {
+    /// The token has been handed out for writing: no other websocket may use it.
+    pub(super) fn spend_token(&mut self) {
+        self.token = None;
+    }
+}

@@ -1,0 +1,243 @@
+//! Signs of life of one websocket.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{DropCause, Epoch, SessionConfig};
+use crate::stream::RttEstimator;
+use crate::time::{Reason, Timestamp, Wakeup};
+
+/// A probe's answer is due this soon: data is waiting.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Unacknowledged data and silence for this long ask for a probe, or four retransmission timers if that is longer.
+const STALL: Duration = Duration::from_secs(3);
+/// Pings whose pong is still recognised.
+const REMEMBERED_PINGS: usize = 8;
+
+/// What this endpoint is known to do about pings; it outlives the websocket.
+#[derive(Clone, Debug, Default)]
+pub(super) struct PongHabit {
+    /// Only an endpoint that has ever answered a ping may be declared dead for not answering one.
+    answers: bool,
+    rtt: RttEstimator,
+}
+
+impl PongHabit {
+    /// A path with minutes of delay is slow, not dead.
+    fn patience(&self, least: Duration) -> Duration {
+        match self.rtt.smoothed() {
+            Some(_) => least.max(self.rtt.base_rto().saturating_mul(2)),
+            None => least,
+        }
+    }
+}
+
+#[derive(Debug)]
+struct Ping {
+    queued: Timestamp,
+    /// When it left the websocket's queue.
+    flushed: Option<Timestamp>,
+    probe: bool,
+}
+
+/// One live websocket as the core sees it.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub(super) epoch: Epoch,
+    pub(super) since: Timestamp,
+    /// The agent itself has answered.
+    pub(super) proven: bool,
+    /// Some pong has come on this websocket: the service is there.
+    pong_seen: bool,
+    last_inbound: Timestamp,
+    /// Since when something unacknowledged is on its way.
+    flying_since: Option<Timestamp>,
+    /// The ping whose answer is waited for.
+    ping: Option<Ping>,
+    /// A ping to write; true for a probe.
+    due: Option<bool>,
+    sent: Vec<(u64, Timestamp)>,
+    next_nonce: u64,
+}
+
+impl Link {
+    pub(super) fn new(epoch: Epoch, now: Timestamp) -> Self {
+        Self {
+            epoch,
+            since: now,
+            proven: false,
+            pong_seen: false,
+            last_inbound: now,
+            flying_since: None,
+            ping: None,
+            // The first ping goes out at once: it tells whether this endpoint answers them.
+            due: Some(false),
+            sent: Vec::new(),
+            next_nonce: epoch.0 << 32,
+        }
+    }
+
+    /// Any frame is a sign of life.
+    pub(super) fn handle_inbound(&mut self, now: Timestamp) {
+        self.last_inbound = now;
+        if self.ping.as_ref().is_some_and(|ping| ping.flushed.is_some()) {
+            self.ping = None;
+        }
+    }
+
+    pub(super) fn handle_pong(&mut self, payload: &[u8], habit: &mut PongHabit, now: Timestamp) {
+        let Some(nonce) = payload.first_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes)) else {
+            return;
+        };
+        if let Some((_, at)) = self.sent.iter().find(|(sent, _)| *sent == nonce) {
+            habit.answers = true;
+            habit.rtt.sample(now.since(*at));
+            self.pong_seen = true;
+        }
+    }
+
+    /// Everything written so far has left the websocket's queue.
+    pub(super) const fn handle_flushed(&mut self, now: Timestamp) {
+        if let Some(ping) = &mut self.ping
+            && ping.flushed.is_none()
+        {
+            ping.flushed = Some(now);
+        }
+    }
+
+    /// Reading goes on after it was stopped: what could not be read does not count.
+    pub(super) fn handle_reading_resumed(&mut self, now: Timestamp) {
+        self.last_inbound = now;
+        self.ping = None;
+    }
+
+    /// Whether unacknowledged messages are on their way, asked after every change.
+    pub(super) fn set_flying(&mut self, flying: bool, now: Timestamp) {
+        if !flying {
+            self.flying_since = None;
+        } else if self.flying_since.is_none() {
+            self.flying_since = Some(now);
+        }
+    }
+
+    pub(super) fn poll_ping(&mut self, now: Timestamp) -> Option<Bytes> {
+        let probe = self.due.take()?;
+        let nonce = self.next_nonce;
+        self.next_nonce = nonce.wrapping_add(1);
+        if self.sent.len() >= REMEMBERED_PINGS {
+            self.sent.remove(0);
+        }
+        self.sent.push((nonce, now));
+        self.ping = Some(Ping {
+            queued: now,
+            flushed: None,
+            probe,
+        });
+        Some(Bytes::copy_from_slice(&nonce.to_be_bytes()))
+    }
+
+    /// The next deadline. `rto` is the stream's retransmission timer without its doublings; `away` says that
+    /// the service has told that the agent is away, so that only the service itself is expected to answer.
+    pub(super) fn wakeup(
+        &self,
+        config: &SessionConfig,
+        habit: &PongHabit,
+        rto: Duration,
+        away: bool,
+    ) -> Option<Wakeup> {
+        let verdict = self.verdict_at(config, habit).map(|(at, _)| Wakeup {
+            at,
+            reason: Reason::PongTimeout,
+        });
+        let unproven = self.unproven_at(config, habit, away);
+        let unproven = unproven.map(|at| Wakeup {
+            at,
+            reason: Reason::AttemptTimeout,
+        });
+        let ask = self
+            .due
+            .is_none()
+            .then(|| self.ask_at(config, rto))
+            .map(|(wakeup, _)| wakeup);
+        [verdict, unproven, ask]
+            .into_iter()
+            .flatten()
+            .min_by_key(|wakeup| wakeup.at)
+    }
+
+    /// Acts on what is due; an answer means that the websocket is dead.
+    pub(super) fn handle_timeout(
+        &mut self,
+        (config, habit): (&SessionConfig, &PongHabit),
+        rto: Duration,
+        away: bool,
+        now: Timestamp,
+    ) -> Option<DropCause> {
+        if let Some((at, cause)) = self.verdict_at(config, habit)
+            && at <= now
+        {
+            return Some(cause);
+        }
+        if self.unproven_at(config, habit, away).is_some_and(|at| at <= now) {
+            return Some(DropCause::NotProven);
+        }
+        let (wakeup, probe) = self.ask_at(config, rto);
+        if self.due.is_none() && wakeup.at <= now {
+            self.due = Some(probe);
+        }
+        None
+    }
+
+    /// When the ping on its way condemns the websocket, and for what.
+    fn verdict_at(&self, config: &SessionConfig, habit: &PongHabit) -> Option<(Timestamp, DropCause)> {
+        let ping = self.ping.as_ref()?;
+        match ping.flushed {
+            None => (self.last_inbound <= ping.queued).then(|| {
+                (
+                    ping.queued.after(habit.patience(config.ping_interval)),
+                    DropCause::WriteStalled,
+                )
+            }),
+            Some(_) if !habit.answers => None,
+            Some(flushed) if ping.probe => {
+                Some((flushed.after(habit.patience(PROBE_TIMEOUT)), DropCause::BacklogStalled))
+            }
+            Some(flushed) => Some((
+                flushed.after(habit.patience(config.ping_timeout)),
+                DropCause::PongOverdue,
+            )),
+        }
+    }
+
+    /// When an attach that nobody has answered is given up. A pong shows that the service is there, and then only
+    /// the agent is silent, which a new websocket cannot mend.
+    fn unproven_at(&self, config: &SessionConfig, habit: &PongHabit, away: bool) -> Option<Timestamp> {
+        let waiting = !self.proven && !self.pong_seen && !away;
+        waiting.then(|| self.since.after(habit.patience(config.prove_timeout)))
+    }
+
+    /// When the next ping is due, and whether it is a probe.
+    fn ask_at(&self, config: &SessionConfig, rto: Duration) -> (Wakeup, bool) {
+        let asked = self.ping.as_ref().map(|ping| ping.queued);
+        let since = asked.map_or(self.last_inbound, |asked| asked.max(self.last_inbound));
+        let regular = Wakeup {
+            at: since.after(config.ping_interval),
+            reason: Reason::Ping,
+        };
+        if asked.is_some() {
+            return (regular, false);
+        }
+        let stalled = self.flying_since.map(|flying| {
+            let at = flying.max(self.last_inbound).after(STALL.max(rto.saturating_mul(4)));
+            Wakeup {
+                at,
+                reason: Reason::BacklogProbe,
+            }
+        });
+        match stalled {
+            Some(stalled) if stalled.at < regular.at => (stalled, true),
+            Some(_) | None => (regular, false),
+        }
+    }
+}

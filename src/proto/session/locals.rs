@@ -1,0 +1,104 @@
+//! Local connections.
+
+use bytes::Bytes;
+
+use super::{Event, LocalId, Session, Work};
+use crate::Timestamp;
+use crate::journal::Record;
+use crate::mux::MuxEvent;
+
+impl Session {
+    /// A local connection was accepted. It waits until the session is attached; then it gets a stream.
+    pub fn open_local(&mut self, now: Timestamp) -> LocalId {
+        let local = LocalId(self.next_local);
+        self.next_local = self.next_local.saturating_add(1);
+        self.waiting.insert(local);
+        self.open_waiting(now);
+        self.drain(now);
+        local
+    }
+
+    /// Bytes the session would take from this connection now. [`Event::Room`] says when to ask again.
+    pub fn local_room(&self, local: LocalId) -> usize {
+        self.live.as_ref().map_or(0, |live| live.mux.room(local))
+    }
+
+    /// Takes bytes read from a local connection, at most as many as `local_room` said.
+    pub fn handle_local_data(&mut self, local: LocalId, bytes: Bytes, now: Timestamp) {
+        let Some(live) = &mut self.live else { return };
+        let Some(stream) = live.mux.handle_local_data(local, bytes.clone(), now) else {
+            return;
+        };
+        let count = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.figures.bytes_up = self.figures.bytes_up.saturating_add(count);
+        self.records.push_back(Record::Input { stream, bytes });
+    }
+
+    /// The local client has closed its half; answers may still come.
+    pub fn handle_local_eof(&mut self, local: LocalId, now: Timestamp) {
+        let Some(live) = &mut self.live else { return };
+        if let Some(stream) = live.mux.handle_local_eof(local, now) {
+            self.records.push_back(Record::LocalEof { stream });
+        }
+    }
+
+    /// The local client is gone.
+    pub fn handle_local_reset(&mut self, local: LocalId, now: Timestamp) {
+        self.waiting.remove(&local);
+        if let Some(live) = &mut self.live
+            && let Some(stream) = live.mux.handle_local_reset(local)
+        {
+            self.records.push_back(Record::LocalReset { stream });
+        }
+        self.drain(now);
+    }
+
+    /// So many bytes of [`Event::Data`] have reached the local socket.
+    pub fn handle_local_written(&mut self, local: LocalId, bytes: usize, now: Timestamp) {
+        let Some(live) = &mut self.live else { return };
+        let was_full = live.mux.is_full();
+        if let Some(stream) = live.mux.handle_local_written(local, bytes) {
+            let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+            self.records.push_back(Record::Written { stream, bytes });
+        }
+        if was_full
+            && !live.mux.is_full()
+            && let Work::Up(link) = &mut self.work
+        {
+            link.handle_reading_resumed(now);
+        }
+        self.drain(now);
+    }
+
+    /// Gives streams to the connections that wait, if data may flow now.
+    pub(super) fn open_waiting(&mut self, now: Timestamp) {
+        let attached = matches!(&self.work, Work::Up(link) if link.proven);
+        let Some(live) = self.live.as_mut().filter(|live| attached && live.channel.is_ready()) else {
+            return;
+        };
+        while let Some(local) = self.waiting.first().copied() {
+            let Some(stream) = live.mux.open(local, now) else {
+                break;
+            };
+            self.waiting.remove(&local);
+            self.records.push_back(Record::Opened { stream, local });
+        }
+    }
+
+    /// Passes on what the streams have for their connections.
+    pub(super) fn drain_mux(&mut self) {
+        let Some(live) = &mut self.live else { return };
+        while let Some(event) = live.mux.poll_event() {
+            self.events.push_back(match event {
+                MuxEvent::Data { local, bytes } => {
+                    let count = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                    self.figures.bytes_down = self.figures.bytes_down.saturating_add(count);
+                    Event::Data { local, bytes }
+                }
+                MuxEvent::Finished { local } => Event::Finished { local },
+                MuxEvent::Reset { local, cause } => Event::Reset { local, cause },
+                MuxEvent::Room { local } => Event::Room { local },
+            });
+        }
+    }
+}

@@ -1,0 +1,257 @@
+//! One pure session: phases, attempts, deadlines, data channel and streams under one poll grammar.
+
+mod api;
+mod config;
+mod ending;
+mod engine;
+mod link;
+mod locals;
+mod phase;
+mod poll;
+mod snapshot;
+
+pub use api::{
+    Attempt, Backoff, Command, DropCause, Epoch, Event, Failure, FailureClass, Grant, Inbound, LocalId, Outcome,
+    Reading, ResetCause, ResumeGrant, Secret, Transmit,
+};
+pub use config::SessionConfig;
+pub use phase::Phase;
+pub use snapshot::{DropRecord, Figures, Snapshot};
+use std::collections::{BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::Timestamp;
+use crate::channel::DataChannel;
+use crate::journal::{LocalFate, Record, State};
+use crate::mux::{Mux, MuxLimits};
+use crate::stream::{Identity, ReliableStream};
+use link::{Link, PongHabit};
+
+/// Drops remembered.
+const HISTORY: usize = 100;
+
+/// One session to keep alive, from start to stop, over any number of AWS sessions and websockets.
+///
+/// **In**: `start`, `stop`, `reconnect`, `handle_outcome`, `handle_inbound`, `handle_dropped`, `handle_flushed`,
+/// `handle_local_*`, `handle_timeout`. **Out**, in this order after every input: `poll_record`, `poll_command`,
+/// `poll_event`, `poll_transmit`, `poll_timeout`. What `poll_transmit` returns may only be written once the
+/// records polled after it are stored, if anybody stores them. A timeout that is not due is a no-op.
+#[derive(Debug)]
+pub struct Session {
+    config: SessionConfig,
+    backoff: Box<dyn Backoff>,
+    identity: Identity,
+    wanted: bool,
+    phase: Phase,
+    since: Timestamp,
+    cause: String,
+    work: Work,
+    /// The AWS session, from StartSession until it has ended.
+    live: Option<Live>,
+    next_attempt: u64,
+    next_epoch: u64,
+    /// Attempts since the last proven attach.
+    attempts: u32,
+    next_local: u64,
+    /// Local connections without a stream, in the order they came.
+    waiting: BTreeSet<LocalId>,
+    figures: Figures,
+    history: VecDeque<DropRecord>,
+    /// When the last frame was read, for the pace of reading.
+    last_read: Timestamp,
+    commands: VecDeque<Command>,
+    events: VecDeque<Event>,
+    records: VecDeque<Record>,
+}
+
+/// What is being done about the link.
+#[derive(Debug)]
+enum Work {
+    /// Nothing.
+    Idle,
+    /// Waiting for the next attempt.
+    Waiting { until: Timestamp },
+    /// StartSession or ResumeSession is running.
+    Calling { attempt: Attempt, deadline: Timestamp },
+    Dialing {
+        attempt: Attempt,
+        epoch: Epoch,
+        deadline: Timestamp,
+    },
+    /// A websocket is up.
+    Up(Link),
+}
+
+/// An AWS session: what survives every drop.
+#[derive(Debug)]
+struct Live {
+    session_id: String,
+    stream_url: String,
+    token: Option<Token>,
+    channel: DataChannel,
+    mux: Mux,
+    /// Until when the handshake must be done.
+    handshake_deadline: Option<Timestamp>,
+    pongs: PongHabit,
+}
+
+/// A token that no websocket has spent.
+#[derive(Debug)]
+struct Token {
+    secret: Secret,
+    since: Timestamp,
+}
+
+impl Session {
+    /// A session that is not wanted yet. `seed` makes its ids, `unix_at_zero` is the Unix time at
+    /// [`Timestamp::ZERO`].
+    pub fn new(config: SessionConfig, backoff: Box<dyn Backoff>, seed: u64, unix_at_zero: Duration) -> Self {
+        Self {
+            config,
+            backoff,
+            identity: Identity::new(seed, unix_at_zero),
+            wanted: false,
+            phase: Phase::Stopped,
+            since: Timestamp::ZERO,
+            cause: "not started".to_owned(),
+            work: Work::Idle,
+            live: None,
+            next_attempt: 1,
+            next_epoch: 1,
+            attempts: 0,
+            next_local: 1,
+            waiting: BTreeSet::new(),
+            figures: Figures::default(),
+            history: VecDeque::new(),
+            last_read: Timestamp::ZERO,
+            commands: VecDeque::new(),
+            events: VecDeque::new(),
+            records: VecDeque::new(),
+        }
+    }
+
+    /// Goes on with a session that another process held: its journal, and the local connections that survived it
+    /// (correct the journal by what they have written first: [`State::correct_written`]). Call `start` next.
+    pub fn restore(mut self, state: &State, locals: impl IntoIterator<Item = LocalId>, now: Timestamp) -> Self {
+        for local in locals {
+            self.next_local = self.next_local.max(local.0.saturating_add(1));
+            match state.fate(local) {
+                LocalFate::GoesOn => {}
+                LocalFate::Finished => self.events.push_back(Event::Finished { local }),
+                LocalFate::Lost => {
+                    self.events.push_back(Event::Reset {
+                        local,
+                        cause: ResetCause::SessionEnded,
+                    });
+                }
+                LocalFate::Waits => {
+                    self.waiting.insert(local);
+                }
+            }
+        }
+        if let Some((session_id, client_id)) = state.session() {
+            let identity = self.identity.fork();
+            let (mux, streams) = state.mux();
+            let version = self.config.client_version.clone();
+            let mut channel = DataChannel::restored(state.channel(identity), client_id, version);
+            while let Some(record) = channel.poll_record() {
+                self.records.push_back(record);
+            }
+            self.live = Some(Live {
+                session_id: session_id.to_owned(),
+                stream_url: String::new(),
+                token: None,
+                mux: Mux::restore(
+                    self.mux_limits(),
+                    mux,
+                    streams,
+                    channel.stream().send().next_number(),
+                    now,
+                ),
+                handshake_deadline: (!channel.is_ready()).then(|| now.after(self.config.handshake_timeout)),
+                channel,
+                pongs: PongHabit::default(),
+            });
+            self.drain(now);
+        }
+        self
+    }
+
+    /// The session as seen from outside.
+    pub fn snapshot(&self) -> Snapshot {
+        let next_attempt = match &self.work {
+            Work::Waiting { until } => Some(*until),
+            Work::Idle | Work::Calling { .. } | Work::Dialing { .. } | Work::Up(_) => None,
+        };
+        let streams = self.live.as_ref().map_or(0, |live| live.mux.len());
+        let agreement = self
+            .live
+            .as_ref()
+            .and_then(|live| live.channel.handshake()?.agreement());
+        Snapshot {
+            phase: self.phase,
+            since: self.since,
+            cause: self.cause.clone(),
+            session_id: self.live.as_ref().map(|live| live.session_id.clone()),
+            agent_version: agreement.map(|agreement| agreement.agent_version.clone()),
+            attempts: self.attempts,
+            next_attempt,
+            agent_away: self.live.as_ref().is_some_and(|live| live.channel.is_agent_away()),
+            connections: streams.saturating_add(self.waiting.len()),
+            figures: self.figures(),
+            history: self.history.iter().cloned().collect(),
+        }
+    }
+
+    /// The counters, those of the present AWS session included.
+    pub fn figures(&self) -> Figures {
+        let Some(live) = &self.live else {
+            return self.figures;
+        };
+        let stream = live.channel.stream();
+        let (resent, duplicates, _) = stream.counters();
+        let count = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX);
+        Figures {
+            resent: self.figures.resent.saturating_add(resent),
+            duplicates: self.figures.duplicates.saturating_add(duplicates),
+            ignored: self.figures.ignored.saturating_add(live.channel.ignored()),
+            backlog_bytes: count(stream.send().backlog()),
+            reorder_bytes: count(stream.received().held_bytes()),
+            rtt_us: stream
+                .rtt()
+                .smoothed()
+                .map_or(0, |rtt| u64::try_from(rtt.as_micros()).unwrap_or(u64::MAX)),
+            ..self.figures
+        }
+    }
+
+    const fn mux_limits(&self) -> MuxLimits {
+        MuxLimits {
+            payload: self.config.payload_limit,
+            per_stream: self.config.receive_limit_per_stream,
+            total: self.config.receive_limit,
+            fin_grace: self.config.fin_grace,
+        }
+    }
+
+    fn new_live(&mut self, grant: Grant, now: Timestamp) -> Live {
+        let client_id = self.identity.next_id();
+        self.records.push_back(Record::Started {
+            session_id: grant.session_id.clone(),
+            client_id,
+        });
+        let stream = ReliableStream::new(self.identity.fork());
+        Live {
+            session_id: grant.session_id,
+            stream_url: grant.stream_url,
+            token: Some(Token {
+                secret: grant.token,
+                since: now,
+            }),
+            channel: DataChannel::new(stream, client_id, self.config.client_version.clone()),
+            mux: Mux::new(self.mux_limits()),
+            handshake_deadline: Some(now.after(self.config.handshake_timeout)),
+            pongs: PongHabit::default(),
+        }
+    }
+}

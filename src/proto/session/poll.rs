@@ -1,0 +1,269 @@
+//! Frames in, frames out, timers.
+
+use std::time::Duration;
+
+use super::link::Link;
+use super::{Command, Epoch, Event, Inbound, Live, Reading, Session, Transmit, Work};
+use crate::channel::ChannelEvent;
+use crate::journal::Record;
+use crate::time::{Reason, Timestamp, Wakeup, earliest};
+
+/// The pace of reading once the reorder buffer has reached its limit, and once it is four times that: half of what
+/// an agent sends, and little. Never nothing: the missing message comes the same way.
+const SLOW: Duration = Duration::from_millis(2);
+const SLOWEST: Duration = Duration::from_millis(20);
+
+impl Session {
+    /// Takes a frame of the websocket with this epoch.
+    pub fn handle_inbound(&mut self, epoch: Epoch, frame: Inbound, now: Timestamp) {
+        let Work::Up(link) = &mut self.work else {
+            return;
+        };
+        let Some(live) = self.live.as_mut().filter(|_| link.epoch == epoch) else {
+            return;
+        };
+        link.handle_inbound(now);
+        self.last_read = now;
+        match frame {
+            Inbound::Binary(bytes) => live.channel.handle_frame(&bytes, now),
+            Inbound::Pong(payload) => link.handle_pong(&payload, &mut live.pongs, now),
+            Inbound::Other => {}
+        }
+        self.drain(now);
+    }
+
+    /// Everything that `poll_transmit` returned for this epoch has left the websocket's queue.
+    pub fn handle_flushed(&mut self, epoch: Epoch, now: Timestamp) {
+        if let Work::Up(link) = &mut self.work
+            && link.epoch == epoch
+        {
+            link.handle_flushed(now);
+        }
+    }
+
+    /// Whether the websocket may be read.
+    pub fn reading(&self, _now: Timestamp) -> Reading {
+        let Some(live) = &self.live else {
+            return Reading::Open;
+        };
+        if live.mux.is_full() || live.channel.stream().received().is_flooded() {
+            return Reading::Stopped;
+        }
+        let held = live.channel.stream().received().held_bytes();
+        let limit = self.config.reorder_limit;
+        if held < limit {
+            Reading::Open
+        } else {
+            let pace = if held < limit.saturating_mul(4) { SLOW } else { SLOWEST };
+            Reading::At(self.last_read.after(pace))
+        }
+    }
+
+    /// The next frame to write, while a websocket is up.
+    pub fn poll_transmit(&mut self, now: Timestamp) -> Option<Transmit> {
+        let Work::Up(link) = &mut self.work else {
+            return None;
+        };
+        let live = self.live.as_mut()?;
+        if !live.channel.has_opened() {
+            live.spend_token();
+            return live.channel.poll_transmit(now);
+        }
+        if let Some(ping) = link.poll_ping(now) {
+            return Some(Transmit::Ping(ping));
+        }
+        let mut transmit = live.channel.poll_transmit(now);
+        if transmit.is_none() && live.channel.wants_message(self.config.payload_limit) {
+            let number = live.channel.stream().send().next_number();
+            if let Some(message) = live.mux.build(number) {
+                live.channel.push_message(message);
+                transmit = live.channel.poll_transmit(now);
+            }
+        }
+        link.set_flying(live.channel.stream().send().is_flying(), now);
+        self.drain_mux();
+        self.drain_records();
+        transmit
+    }
+
+    /// The next deadline, with its reason.
+    pub fn poll_timeout(&self) -> Option<Wakeup> {
+        let work = match &self.work {
+            Work::Idle => None,
+            Work::Waiting { until } => Some(Wakeup {
+                at: *until,
+                reason: Reason::Retry,
+            }),
+            Work::Calling { deadline, .. } | Work::Dialing { deadline, .. } => Some(Wakeup {
+                at: *deadline,
+                reason: Reason::AttemptTimeout,
+            }),
+            Work::Up(link) => self.live.as_ref().and_then(|live| {
+                let stream = live.channel.stream();
+                let retransmit = live.channel.poll_timeout(link.proven);
+                let fin = Self::may_finish(link, live)
+                    .then(|| live.mux.fin_at(stream.send().oldest_unacknowledged()))
+                    .flatten();
+                let fin = fin.map(|at| Wakeup {
+                    at,
+                    reason: Reason::FinGrace,
+                });
+                let wedged = stream.send().contradicted_since();
+                let wedged = wedged.map(|since| Wakeup {
+                    at: since.after(self.config.wedged_after),
+                    reason: Reason::Wedged,
+                });
+                let alive = self
+                    .watches_link()
+                    .then(|| {
+                        link.wakeup(
+                            &self.config,
+                            &live.pongs,
+                            stream.rtt().base_rto(),
+                            live.channel.is_agent_away(),
+                        )
+                    })
+                    .flatten();
+                earliest(earliest(retransmit, fin), earliest(wedged, alive))
+            }),
+        };
+        let handshake = self.live.as_ref().and_then(|live| live.handshake_deadline);
+        earliest(
+            work,
+            handshake.map(|at| Wakeup {
+                at,
+                reason: Reason::HandshakeTimeout,
+            }),
+        )
+    }
+
+    /// Does what is due.
+    pub fn handle_timeout(&mut self, now: Timestamp) {
+        if self
+            .live
+            .as_ref()
+            .and_then(|live| live.handshake_deadline)
+            .is_some_and(|at| at <= now)
+        {
+            self.end(
+                "the handshake with the agent did not finish in time: a new session is started",
+                true,
+                now,
+            );
+        }
+        match &self.work {
+            Work::Waiting { until } if *until <= now => {
+                let cause = self.cause.clone();
+                self.begin_attempt(&cause, now);
+            }
+            Work::Up(_) => self.handle_link_timeout(now),
+            Work::Idle | Work::Waiting { .. } => {}
+            Work::Calling { .. } | Work::Dialing { .. } => self.handle_attempt_timeout(now),
+        }
+        self.drain(now);
+    }
+
+    /// The next effect to carry out.
+    pub fn poll_command(&mut self) -> Option<Command> {
+        self.commands.pop_front()
+    }
+
+    /// The next thing local connections or the log must know.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// The next journal record: to be stored before the effects polled after it.
+    pub fn poll_record(&mut self) -> Option<Record> {
+        self.records.pop_front()
+    }
+
+    fn handle_link_timeout(&mut self, now: Timestamp) {
+        let watches = self.watches_link();
+        let Work::Up(link) = &mut self.work else {
+            return;
+        };
+        let Some(live) = &mut self.live else { return };
+        let epoch = link.epoch;
+        let since = live.channel.stream().send().contradicted_since();
+        if since.is_some_and(|since| since.after(self.config.wedged_after) <= now) {
+            let cause =
+                "the agent acknowledges later data but not the oldest: the session is wedged, a new one is started";
+            self.end(cause, true, now);
+            return;
+        }
+        live.channel.handle_timeout(link.proven, now);
+        if Self::may_finish(link, live) {
+            live.mux
+                .handle_timeout(live.channel.stream().send().oldest_unacknowledged(), now);
+        }
+        if !watches {
+            return;
+        }
+        let rto = live.channel.stream().rtt().base_rto();
+        let away = live.channel.is_agent_away();
+        if let Some(cause) = link.handle_timeout((&self.config, &live.pongs), rto, away, now) {
+            self.lose_link(epoch, cause, now);
+        }
+    }
+
+    /// A held-back FIN may go out only while answers could come: not unproven, not behind a missing message.
+    fn may_finish(link: &Link, live: &Live) -> bool {
+        link.proven && !live.channel.is_agent_away() && live.channel.stream().received().held_bytes() == 0
+    }
+
+    /// While reading is stopped or paced, an answer may be there and unread: silence proves nothing.
+    fn watches_link(&self) -> bool {
+        self.reading(Timestamp::ZERO) == Reading::Open
+    }
+
+    /// Passes on what the parts have said, until they are quiet.
+    pub(super) fn drain(&mut self, now: Timestamp) {
+        loop {
+            self.drain_records();
+            let Some(event) = self.live.as_mut().and_then(|live| live.channel.poll_event()) else {
+                break;
+            };
+            self.handle_channel_event(event, now);
+        }
+        if let Some(live) = &mut self.live {
+            live.mux
+                .handle_acknowledged(live.channel.stream().send().oldest_unacknowledged(), now);
+        }
+        self.drain_mux();
+        if let (Work::Up(link), Some(live)) = (&mut self.work, &self.live) {
+            link.set_flying(live.channel.stream().send().is_flying(), now);
+        }
+    }
+
+    fn drain_records(&mut self) {
+        if let Some(live) = &mut self.live {
+            while let Some(record) = live.channel.poll_record() {
+                self.records.push_back(record);
+            }
+        }
+    }
+
+    fn handle_channel_event(&mut self, event: ChannelEvent, now: Timestamp) {
+        match event {
+            ChannelEvent::Proven => self.handle_proven(now),
+            ChannelEvent::Ready => self.handle_attached(now),
+            ChannelEvent::Payload(payload) => {
+                let Some(live) = &mut self.live else { return };
+                if let Err(error) = live.mux.handle_payload(payload, now) {
+                    let cause = format!("{error}: the session cannot go on, a new one is started");
+                    self.end(&cause, true, now);
+                }
+            }
+            ChannelEvent::Refused => {
+                if let Some(live) = &mut self.live {
+                    live.mux.handle_refused();
+                }
+            }
+            ChannelEvent::Ended { reason } => {
+                self.end(&format!("the session has ended: {reason}"), false, now);
+            }
+            ChannelEvent::Failed { reason } => self.end(&reason, true, now),
+        }
+    }
+}

@@ -1,0 +1,19 @@
+//! The reliable stream: every message once, in order, over any number of websockets.
+//!
+//! Each direction numbers its messages from 0; each message is acknowledged by itself. What is sent is kept until
+//! acknowledged and goes out again on the next websocket; what is received is ordered and acknowledged again as
+//! often as it comes.
+
+mod receive;
+mod reliable;
+mod rtt;
+mod send;
+#[cfg(test)]
+mod send_tests;
+mod window;
+
+pub use receive::{Arrival, Delivered, PendingAck, REPEATED, ReceiveBuffer};
+pub use reliable::{Identity, ReliableStream, StreamOutput};
+pub use rtt::RttEstimator;
+pub use send::{Acknowledged, Form, MAX_SPAN, Outgoing, SendBuffer};
+pub use window::Window;

@@ -1,0 +1,382 @@
+//! The sending half: numbers messages and keeps each until it is acknowledged.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use bytes::Bytes;
+
+use crate::Timestamp;
+use crate::wire::PayloadType;
+
+/// Messages between the oldest unacknowledged number and the next one: below the 10 000 that older agents keep,
+/// since what lies beyond is dropped by them.
+pub const MAX_SPAN: u64 = 8000;
+/// A message is taken for lost when one sent so many transmissions later was acknowledged: the path keeps order, a
+/// few places of slack cost nothing (the packet threshold of RFC 9002, 6.1.1).
+const REORDERING: u64 = 3;
+
+/// Contradicted resends after which an agent that is silent on duplicates is taken to have processed a message. One is
+/// not enough: the agent's own link may have been down for the resend and up for the message after it.
+const CONTRADICTIONS: u32 = 3;
+
+/// How a message is written when it goes out again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// The same bytes.
+    Same,
+    /// A message of a multiplexed session, in its self-cancelling form.
+    Mux(crate::mux::Kind),
+}
+
+/// One message on its way.
+#[derive(Clone, Debug)]
+struct Entry {
+    payload_type: PayloadType,
+    /// As it would be written next; empty once acknowledged.
+    payload: Bytes,
+    form: Form,
+    acknowledged: bool,
+    /// Resends that were contradicted: a later message was acknowledged, this one not.
+    contradictions: u32,
+    /// Transmissions in its whole life, over all websockets.
+    transmissions: u32,
+    /// The latest transmission on the present websocket: its place among all, and when.
+    flight: Option<(u64, Timestamp)>,
+}
+
+/// What an acknowledge meant.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Acknowledged {
+    /// It was for a message not acknowledged before.
+    pub fresh: bool,
+    /// When its only transmission left, if it was sent exactly once (Karn's rule).
+    pub sent_once_at: Option<Timestamp>,
+    /// The payload bytes it retires.
+    pub bytes: usize,
+}
+
+/// One message to write now.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Its number.
+    pub number: u64,
+    /// How the agent reads it.
+    pub payload_type: PayloadType,
+    /// Its bytes, in the form that is right for this transmission.
+    pub payload: Bytes,
+    /// It was written before.
+    pub resent: bool,
+}
+
+/// Numbered messages that are not all acknowledged yet.
+#[derive(Clone, Debug, Default)]
+pub struct SendBuffer {
+    /// The number of `entries[0]`, which is the oldest unacknowledged message.
+    first: u64,
+    entries: VecDeque<Entry>,
+    /// The next number that has not gone out on the present websocket.
+    cursor: u64,
+    /// Transmissions on the present websocket, in order: place to number.
+    flights: BTreeMap<u64, u64>,
+    next_place: u64,
+    in_flight: usize,
+    backlog: usize,
+    /// Numbers to send again on the present websocket.
+    lost: BTreeSet<u64>,
+    /// The oldest message and since when later ones are acknowledged although it was sent again.
+    contradicted: Option<(u64, Timestamp)>,
+    /// Agents before 3.2.1041.0 do not acknowledge duplicates.
+    silent_on_duplicates: bool,
+}
+
+impl SendBuffer {
+    /// A buffer whose first message has this number and was sent before, perhaps by another process.
+    pub fn restored(first: u64, silent_on_duplicates: bool) -> Self {
+        Self {
+            first,
+            cursor: first,
+            silent_on_duplicates,
+            ..Self::default()
+        }
+    }
+
+    /// Tells whether the agent acknowledges duplicates.
+    pub const fn set_silent_on_duplicates(&mut self, silent: bool) {
+        self.silent_on_duplicates = silent;
+    }
+
+    /// The number the next new message gets.
+    pub fn next_number(&self) -> u64 {
+        self.first
+            .saturating_add(u64::try_from(self.entries.len()).unwrap_or(u64::MAX))
+    }
+
+    /// The oldest number that is not acknowledged; the next number when all are.
+    pub const fn oldest_unacknowledged(&self) -> u64 {
+        self.first
+    }
+
+    /// Payload bytes sent or waiting and not acknowledged.
+    pub const fn backlog(&self) -> usize {
+        self.backlog
+    }
+
+    /// Payload bytes on the present websocket and not acknowledged.
+    pub const fn in_flight(&self) -> usize {
+        self.in_flight
+    }
+
+    /// Whether nothing waits for an acknowledge.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Whether any message is on its way on the present websocket.
+    pub fn is_flying(&self) -> bool {
+        !self.flights.is_empty()
+    }
+
+    /// Whether the span of numbers allows another message.
+    pub fn has_span(&self) -> bool {
+        self.next_number().saturating_sub(self.first) < MAX_SPAN
+    }
+
+    /// Takes a message: from now on it is kept until acknowledged, whatever happens to any websocket.
+    pub fn push(&mut self, payload_type: PayloadType, payload: Bytes, form: Form) -> u64 {
+        let number = self.next_number();
+        self.backlog = self.backlog.saturating_add(payload.len());
+        self.entries.push_back(Entry {
+            payload_type,
+            payload,
+            form,
+            acknowledged: false,
+            contradictions: 0,
+            transmissions: 0,
+            flight: None,
+        });
+        number
+    }
+
+    /// Takes a message back from a journal: it may have been written, so it goes out in its resend form.
+    pub fn push_restored(&mut self, payload_type: PayloadType, payload: Bytes, form: Form, acknowledged: bool) {
+        let number = self.push(payload_type, payload, form);
+        if let Some(entry) = self.entry_mut(number) {
+            entry.transmissions = 1;
+            entry.make_resend();
+        }
+        if acknowledged {
+            self.acknowledge(number, Timestamp::ZERO);
+        }
+    }
+
+    /// A new websocket: everything unacknowledged goes out again, in order.
+    pub fn handle_attached(&mut self) {
+        for entry in &mut self.entries {
+            entry.flight = None;
+        }
+        self.flights.clear();
+        self.lost.clear();
+        self.in_flight = 0;
+        self.cursor = self.first;
+        self.contradicted = None;
+    }
+
+    /// The size of the next message that wants to go out: lost ones first, then those not on this websocket yet.
+    pub fn next_size(&self) -> Option<usize> {
+        self.next_to_send()
+            .and_then(|number| self.entry(number))
+            .map(|entry| entry.payload.len())
+    }
+
+    /// Whether the next message is one to send again because it was lost on this websocket.
+    pub fn has_lost(&self) -> bool {
+        !self.lost.is_empty()
+    }
+
+    /// Hands out the next message and counts it as written.
+    pub fn poll(&mut self, now: Timestamp) -> Option<Outgoing> {
+        let number = self.next_to_send()?;
+        self.lost.remove(&number);
+        if number >= self.cursor {
+            self.cursor = number.saturating_add(1);
+        }
+        let place = self.next_place;
+        let entry = self.entry_mut(number)?;
+        let before = entry.payload.len();
+        let resent = entry.transmissions > 0;
+        if entry.transmissions == 1 {
+            entry.make_resend();
+        }
+        entry.transmissions = entry.transmissions.saturating_add(1);
+        entry.flight = Some((place, now));
+        let size = entry.payload.len();
+        let outgoing = Outgoing {
+            number,
+            payload_type: entry.payload_type,
+            payload: entry.payload.clone(),
+            resent,
+        };
+        self.next_place = place.saturating_add(1);
+        self.flights.insert(place, number);
+        self.backlog = self.backlog.saturating_sub(before).saturating_add(size);
+        self.in_flight = self.in_flight.saturating_add(size);
+        Some(outgoing)
+    }
+
+    /// Takes an acknowledge. Numbers never sent and numbers long gone are ignored.
+    pub fn acknowledge(&mut self, number: u64, now: Timestamp) -> Acknowledged {
+        let Some(entry) = self.entry_mut(number) else {
+            return Acknowledged::default();
+        };
+        if entry.acknowledged {
+            return Acknowledged::default();
+        }
+        let flight = entry.flight.take();
+        let once = entry.transmissions == 1;
+        let size = entry.payload.len();
+        entry.acknowledged = true;
+        entry.payload = Bytes::new();
+        self.backlog = self.backlog.saturating_sub(size);
+        self.lost.remove(&number);
+        if let Some((place, _)) = flight {
+            if self.flights.remove(&place).is_some() {
+                self.in_flight = self.in_flight.saturating_sub(size);
+            }
+            if once {
+                self.judge(place, now);
+            }
+        }
+        self.retire_front();
+        Acknowledged {
+            fresh: true,
+            sent_once_at: flight.filter(|_| once).map(|(_, at)| at),
+            bytes: size,
+        }
+    }
+
+    /// The retransmission timer fired: the oldest message on its way goes out again.
+    pub fn handle_timer(&mut self) {
+        let oldest = self
+            .flights
+            .iter()
+            .min_by_key(|(_, number)| **number)
+            .map(|(place, _)| *place);
+        if let Some(place) = oldest {
+            self.lose(place);
+        }
+    }
+
+    /// Since when the oldest message is contradicted: sent again, and later ones acknowledged without it.
+    pub const fn contradicted_since(&self) -> Option<Timestamp> {
+        match self.contradicted {
+            Some((_, since)) => Some(since),
+            None => None,
+        }
+    }
+
+    /// A message transmitted once, at `place`, was acknowledged: whatever was transmitted well before it and is
+    /// still not acknowledged is lost, or (old agents) was processed without a word.
+    fn judge(&mut self, place: u64, now: Timestamp) {
+        while let Some((&earlier, &number)) = self.flights.iter().next() {
+            if earlier >= place {
+                break;
+            }
+            let again = self.entry(number).is_some_and(|entry| entry.transmissions > 1);
+            if again && self.silent_on_duplicates && self.contradict(number) {
+                self.retire(number);
+                continue;
+            }
+            let decided = again && self.silent_on_duplicates;
+            if !decided && earlier.saturating_add(REORDERING) > place {
+                break;
+            }
+            if again && number == self.first && self.contradicted.is_none_or(|(head, _)| head != number) {
+                self.contradicted = Some((number, now));
+            }
+            self.lose(earlier);
+        }
+    }
+
+    /// Counts a contradiction; says whether it was the last one needed.
+    fn contradict(&mut self, number: u64) -> bool {
+        let Some(entry) = self.entry_mut(number) else {
+            return false;
+        };
+        entry.contradictions = entry.contradictions.saturating_add(1);
+        entry.contradictions >= CONTRADICTIONS
+    }
+
+    /// The transmission at `place` will not be acknowledged: send its message again.
+    fn lose(&mut self, place: u64) {
+        let Some(number) = self.flights.remove(&place) else {
+            return;
+        };
+        let size = match self.entry_mut(number) {
+            Some(entry) => {
+                entry.flight = None;
+                entry.payload.len()
+            }
+            None => 0,
+        };
+        self.in_flight = self.in_flight.saturating_sub(size);
+        self.lost.insert(number);
+    }
+
+    /// Counts a message as processed although it was not acknowledged (agents before 3.2.1041.0).
+    fn retire(&mut self, number: u64) {
+        let Some(entry) = self.entry_mut(number) else {
+            return;
+        };
+        let flight = entry.flight.take();
+        let size = entry.payload.len();
+        entry.acknowledged = true;
+        entry.payload = Bytes::new();
+        self.backlog = self.backlog.saturating_sub(size);
+        if let Some((place, _)) = flight {
+            self.flights.remove(&place);
+            self.in_flight = self.in_flight.saturating_sub(size);
+        }
+    }
+
+    fn retire_front(&mut self) {
+        while self.entries.front().is_some_and(|entry| entry.acknowledged) {
+            self.entries.pop_front();
+            self.first = self.first.saturating_add(1);
+        }
+        self.cursor = self.cursor.max(self.first);
+        if self.contradicted.is_some_and(|(head, _)| head < self.first) {
+            self.contradicted = None;
+        }
+    }
+
+    fn next_to_send(&self) -> Option<u64> {
+        if let Some(number) = self.lost.first() {
+            return Some(*number);
+        }
+        // Acknowledged entries behind a hole are skipped; there are few, and each is passed once a websocket.
+        let start = usize::try_from(self.cursor.saturating_sub(self.first)).ok()?;
+        let skipped = self
+            .entries
+            .range(start.min(self.entries.len())..)
+            .position(|entry| !entry.acknowledged)?;
+        self.cursor.checked_add(u64::try_from(skipped).ok()?)
+    }
+
+    fn entry(&self, number: u64) -> Option<&Entry> {
+        self.entries.get(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+
+    fn entry_mut(&mut self, number: u64) -> Option<&mut Entry> {
+        self.entries
+            .get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
+    }
+}
+
+impl Entry {
+    /// From now on it is written in the form for messages that may have arrived already.
+    fn make_resend(&mut self) {
+        if let Form::Mux(kind) = self.form {
+            self.payload = kind.resend_form(&self.payload);
+            self.form = Form::Same;
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! What sessions look like from outside: plain values, the JSON of `autossm status --json` and of the control API.
+
+mod snapshot;
+
+use autossm_proto::session::{DropCause, Figures, Phase};
+use serde::{Deserialize, Serialize};
+
+/// The daemon and all its sessions at one moment.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DaemonStatus {
+    /// The daemon's version.
+    pub version: String,
+    /// Its process id.
+    pub pid: u32,
+    /// In the order of their names.
+    pub sessions: Vec<SessionStatus>,
+}
+
+/// One session.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct SessionStatus {
+    /// From the configuration.
+    pub name: String,
+    /// From the configuration.
+    pub target: String,
+    /// Where it is in its life.
+    pub phase: Phase,
+    /// Milliseconds in this phase.
+    pub phase_for_ms: u64,
+    /// Why it is in this phase, for people.
+    pub cause: String,
+    /// The AWS session, while there is one.
+    pub session_id: Option<String>,
+    /// The agent's version, once known.
+    pub agent_version: Option<String>,
+    /// Where local connections are accepted, with the ports the kernel chose; empty while a listener is not up.
+    pub listeners: Vec<String>,
+    /// Why a listener is not up, for people.
+    pub listener_error: Option<String>,
+    /// Open local connections.
+    pub connections: usize,
+    /// Attempts since the last proven attach.
+    pub attempts: u32,
+    /// Milliseconds until the next attempt, while one is waited for.
+    pub next_attempt_in_ms: Option<u64>,
+    /// The service says that the agent is away.
+    pub agent_away: bool,
+    /// The counters.
+    pub figures: Figures,
+    /// The last drops, oldest first.
+    pub history: Vec<DropStatus>,
+}
+
+/// One drop.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct DropStatus {
+    /// Milliseconds since it was noticed.
+    pub ago_ms: u64,
+    /// Why.
+    pub cause: DropCause,
+    /// The cause as a sentence.
+    pub cause_text: String,
+    /// Attempts it took.
+    pub attempts: u32,
+    /// Milliseconds from noticing it to the proven re-attach; none while it lasts.
+    pub recovered_after_ms: Option<u64>,
+    /// Bytes that were not acknowledged when it was noticed.
+    pub backlog_bytes: u64,
+}

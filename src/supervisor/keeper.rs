@@ -1,0 +1,125 @@
+//! Keeps a session's task running.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use autossm_proto::session::Phase;
+use futures_util::FutureExt;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use tokio::sync::mpsc;
+
+use super::handle::{Message, SessionHandle};
+use super::phases::PhaseSlot;
+use super::report;
+use super::task::{Supervisor, Tools};
+use crate::aws::ControlPlane;
+use crate::clock::Clock;
+use crate::config::SessionSettings;
+use crate::endpoint::Listeners;
+use crate::transport::Dialer;
+
+/// Between a fault and the next start of the session's task.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// What a session's task needs from the daemon.
+#[derive(Debug)]
+pub struct Resources {
+    /// The one clock.
+    pub clock: Clock,
+    /// The session's own calls.
+    pub control: Arc<dyn ControlPlane>,
+    /// Opens its websockets.
+    pub dialer: Dialer,
+    /// Where its phases are shown.
+    pub phases: PhaseSlot,
+    /// Seeds the ids and waits of each run.
+    pub seeds: StdRng,
+}
+
+/// Runs one session's task, again after a fault of its own: a bug in one session leaves the others alone.
+#[derive(Debug)]
+pub struct Keeper {
+    settings: SessionSettings,
+    resources: Resources,
+    messages: mpsc::Receiver<Message>,
+}
+
+impl Keeper {
+    /// A keeper, and the handle that reaches its session through all restarts.
+    pub fn new(settings: SessionSettings, resources: Resources) -> (Self, SessionHandle) {
+        let (handle, messages) = SessionHandle::new();
+        let keeper = Self {
+            settings,
+            resources,
+            messages,
+        };
+        (keeper, handle)
+    }
+
+    /// Keeps the session until it is stopped. `listening` is dropped once each of its listeners has been tried.
+    pub async fn run(mut self, listening: mpsc::Sender<()>) {
+        let mut listening = Some(listening);
+        loop {
+            // What a panic leaves behind is dropped with the future; only the queue of messages goes on, and it
+            // is whole between two receives.
+            let run = AssertUnwindSafe(self.run_once(&mut listening)).catch_unwind();
+            if run.await.is_ok() {
+                return;
+            }
+            listening = None;
+            self.resources.phases.set(Phase::Stopped);
+            tracing::error!(
+                session = self.settings.name,
+                "the session's task failed inside; its local connections are closed and it starts again in {PAUSE:?}; please report this",
+            );
+            if self.pause().await.is_break() {
+                return;
+            }
+        }
+    }
+
+    async fn run_once(&mut self, listening: &mut Option<mpsc::Sender<()>>) {
+        let listeners = Listeners::open(&self.settings.name, &self.settings.forward).await;
+        *listening = None;
+        let resources = &mut self.resources;
+        let tools = Tools {
+            clock: resources.clock,
+            control: Arc::clone(&resources.control),
+            dialer: resources.dialer.clone(),
+            id_seed: resources.seeds.random(),
+            wait_seed: resources.seeds.random(),
+        };
+        let supervisor = Supervisor::new(&self.settings, tools, listeners, &mut self.messages, &resources.phases);
+        Box::pin(supervisor.run()).await;
+    }
+
+    /// Answers for the session while there is none.
+    async fn pause(&mut self) -> std::ops::ControlFlow<()> {
+        use std::ops::ControlFlow::{Break, Continue};
+        let over = tokio::time::sleep(PAUSE);
+        tokio::pin!(over);
+        loop {
+            let message = tokio::select! {
+                () = &mut over => return Continue(()),
+                message = self.messages.recv() => message,
+            };
+            match message {
+                Some(Message::Status(reply)) => reply.answer(report::status_without_task(
+                    &self.settings,
+                    "internal error; starts again in a few seconds",
+                )),
+                Some(Message::Reconnect(reply)) => {
+                    reply.answer(());
+                    return Continue(());
+                }
+                Some(Message::Stop(reply)) => {
+                    reply.answer(());
+                    return Break(());
+                }
+                None => return Break(()),
+            }
+        }
+    }
+}

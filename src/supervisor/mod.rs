@@ -1,0 +1,25 @@
+//! The task of one session: it alone touches the session's state.
+//!
+//! The core decides, this carries out: [`Link`](link::Link) moves frames between the core and the one live websocket,
+//! [`Router`](router::Router) moves bytes between the core and the local connections, [`Actions`](actions::Actions)
+//! runs calls and dials. One select names what happened, a synchronous function tells the core, then everything the core
+//! wants in return is carried out until it wants nothing more.
+
+mod actions;
+mod effects;
+mod handle;
+mod keeper;
+mod link;
+mod phases;
+mod report;
+mod router;
+mod task;
+mod timer;
+
+#[cfg(test)]
+mod task_tests;
+
+pub use handle::{SessionGone, SessionHandle};
+pub use keeper::{Keeper, Resources};
+pub use phases::{PhaseBoard, PhaseSlot};
+pub use report::status_without_task;

@@ -1,0 +1,236 @@
+//! The loop of one session.
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+use autossm_proto::Timestamp;
+use autossm_proto::session::{Inbound, Reading, Session};
+use tokio::sync::mpsc;
+
+use super::actions::{ActionNews, Actions};
+use super::handle::{Message, Reply};
+use super::link::{Link, LinkNews};
+use super::phases::PhaseSlot;
+use super::report;
+use super::router::{Router, RouterNews};
+use super::timer::Timer;
+use crate::aws::{ControlPlane, SeededBackoff};
+use crate::clock::Clock;
+use crate::config::SessionSettings;
+use crate::endpoint::{Listeners, LocalEvent, LocalMessage, LocalSocket};
+use crate::transport::Dialer;
+
+/// All that one session's task owns.
+#[derive(Debug)]
+pub(super) struct Supervisor<'a> {
+    pub(super) settings: &'a SessionSettings,
+    pub(super) clock: Clock,
+    pub(super) messages: &'a mut mpsc::Receiver<Message>,
+    pub(super) phases: &'a PhaseSlot,
+    pub(super) session: Session,
+    pub(super) link: Link,
+    pub(super) router: Router,
+    pub(super) actions: Actions,
+    timer: Timer,
+    pub(super) listeners: Listeners,
+    /// What one turn has read; kept for their memory.
+    inbox: Vec<Inbound>,
+    reports: Vec<LocalMessage>,
+    /// Who waits for the end.
+    pub(super) stopped: Vec<Reply<()>>,
+}
+
+/// What a [`Supervisor`] works with.
+#[derive(Debug)]
+pub(super) struct Tools {
+    pub(super) clock: Clock,
+    pub(super) control: Arc<dyn ControlPlane>,
+    pub(super) dialer: Dialer,
+    /// Makes the session's ids.
+    pub(super) id_seed: u64,
+    /// Draws the waits between attempts.
+    pub(super) wait_seed: u64,
+}
+
+/// What happened.
+#[derive(Debug)]
+enum Happening {
+    Message(Option<Message>),
+    Accepted(LocalSocket),
+    Local(RouterNews),
+    Link(LinkNews),
+    Action(ActionNews),
+    /// A deadline has come.
+    Due,
+}
+
+impl<'a> Supervisor<'a> {
+    pub(super) fn new(
+        settings: &'a SessionSettings,
+        tools: Tools,
+        listeners: Listeners,
+        messages: &'a mut mpsc::Receiver<Message>,
+        phases: &'a PhaseSlot,
+    ) -> Self {
+        let clock = tools.clock;
+        let unix_at_zero = clock.unix_now().saturating_sub(clock.now().since(Timestamp::ZERO));
+        let backoff = SeededBackoff::new(&settings.backoff, tools.wait_seed);
+        Self {
+            settings,
+            clock,
+            messages,
+            phases,
+            session: Session::new(
+                settings.protocol.clone(),
+                Box::new(backoff),
+                tools.id_seed,
+                unix_at_zero,
+            ),
+            link: Link::default(),
+            router: Router::new(),
+            actions: Actions::new(tools.control, tools.dialer),
+            timer: Timer::new(clock),
+            listeners,
+            inbox: Vec::new(),
+            reports: Vec::new(),
+            stopped: Vec::new(),
+        }
+    }
+
+    /// Keeps the session alive until it is stopped.
+    pub(super) async fn run(mut self) {
+        let now = self.clock.now();
+        self.session.start(now);
+        self.settle(now).await;
+        loop {
+            let happening = self.next().await;
+            let now = self.clock.now();
+            let flow = self.handle(happening, now);
+            // The runtime may let a timer sleep past its time while other things happen: the clock decides.
+            if self.session.poll_timeout().is_some_and(|due| due.at <= now) {
+                self.session.handle_timeout(now);
+            }
+            self.settle(now).await;
+            if flow.is_break() {
+                break;
+            }
+        }
+        self.finish().await;
+    }
+
+    /// Only names what happened; a branch that is not chosen has taken nothing out of its queue.
+    async fn next(&mut self) -> Happening {
+        let now = self.clock.now();
+        let reading = self.session.reading(now);
+        let mut deadline = self.session.poll_timeout().map(|due| due.at);
+        if let Reading::At(time) = reading
+            && time > now
+        {
+            deadline = Some(deadline.map_or(time, |deadline| deadline.min(time)));
+        }
+        let accepting = self.router.has_room();
+        // In random order, so that a busy source does not silence the others.
+        tokio::select! {
+            message = self.messages.recv() => Happening::Message(message),
+            news = self.link.news(reading, now, &mut self.inbox) => Happening::Link(news),
+            news = self.router.next(&mut self.reports) => Happening::Local(news),
+            news = self.actions.next() => Happening::Action(news),
+            socket = self.listeners.accept(accepting) => Happening::Accepted(socket),
+            () = self.timer.reached(deadline) => Happening::Due,
+        }
+    }
+
+    fn handle(&mut self, happening: Happening, now: Timestamp) -> ControlFlow<()> {
+        match happening {
+            Happening::Message(Some(message)) => return self.handle_message(message, now),
+            // Nobody is left who could stop it later.
+            Happening::Message(None) => {
+                self.session.stop(now);
+                return ControlFlow::Break(());
+            }
+            Happening::Accepted(socket) => {
+                let local = self.session.open_local(now);
+                self.router.open(local, socket);
+                self.router.grant(local, self.session.local_room(local));
+            }
+            Happening::Local(RouterNews::Reports) => self.handle_reports(now),
+            Happening::Local(RouterNews::Lost(local)) => {
+                self.session.handle_local_reset(local, now);
+            }
+            Happening::Link(news) => self.handle_link(news, now),
+            Happening::Action(news) => self.handle_action(news, now),
+            Happening::Due => {}
+        }
+        ControlFlow::Continue(())
+    }
+
+    pub(super) fn handle_message(&mut self, message: Message, now: Timestamp) -> ControlFlow<()> {
+        match message {
+            Message::Status(reply) => {
+                let snapshot = self.session.snapshot();
+                reply.answer(report::status(self.settings, snapshot, &self.listeners, now));
+                ControlFlow::Continue(())
+            }
+            Message::Reconnect(reply) => {
+                self.session.reconnect(now);
+                reply.answer(());
+                ControlFlow::Continue(())
+            }
+            Message::Stop(reply) => {
+                self.session.stop(now);
+                self.stopped.push(reply);
+                ControlFlow::Break(())
+            }
+        }
+    }
+
+    fn handle_link(&mut self, news: LinkNews, now: Timestamp) {
+        let Some(epoch) = self.link.epoch() else {
+            return;
+        };
+        for frame in self.inbox.drain(..) {
+            self.session.handle_inbound(epoch, frame, now);
+        }
+        if news.flushed {
+            self.session.handle_flushed(epoch, now);
+        }
+        if let Some(cause) = news.dropped {
+            self.link.close(epoch);
+            self.session.handle_dropped(epoch, cause, now);
+        }
+    }
+
+    fn handle_reports(&mut self, now: Timestamp) {
+        for report in self.reports.drain(..) {
+            if !self.router.admits(&report) {
+                continue;
+            }
+            let LocalMessage { local, event } = report;
+            match event {
+                LocalEvent::Data(bytes) => {
+                    self.session.handle_local_data(local, bytes, now);
+                    self.router.grant(local, self.session.local_room(local));
+                }
+                LocalEvent::Eof => self.session.handle_local_eof(local, now),
+                LocalEvent::Reset => self.session.handle_local_reset(local, now),
+                LocalEvent::Written(bytes) => {
+                    self.session.handle_local_written(local, bytes, now);
+                }
+                LocalEvent::Done => {}
+            }
+        }
+    }
+
+    pub(super) fn handle_action(&mut self, news: ActionNews, now: Timestamp) {
+        match news {
+            ActionNews::Outcome(outcome) => self.session.handle_outcome(outcome, now),
+            ActionNews::Dialed(outcome, transport) => {
+                self.link.attach(*transport);
+                self.session.handle_outcome(outcome, now);
+            }
+            ActionNews::Terminated { session_id, failure } => {
+                report::log_terminated(&self.settings.name, &session_id, failure.as_ref());
+            }
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! The bodies of the agent's handshake.
+
+use autossm_proto::wire::{ActionStatus, CompleteBody, HandshakeRequestBody, HandshakeResponseBody, RequestedAction};
+use bytes::Bytes;
+use serde_json::json;
+
+use super::destinations::Destination;
+use super::version::AgentVersion;
+
+/// What StartSession was asked for, as far as the client is told again.
+#[derive(Clone, Debug)]
+pub(crate) struct PortProperties {
+    pub(crate) local_port: String,
+    /// Whether the document names a remote host.
+    pub(crate) remote: bool,
+    /// What the document said, before any host was replaced.
+    pub(crate) host: String,
+}
+
+/// The payload of HandshakeRequest.
+pub(crate) fn request(version: AgentVersion, destination: &Destination, properties: &PortProperties) -> Bytes {
+    let mut shown = json!({
+        "portNumber": destination.port.to_string(),
+        "localPortNumber": properties.local_port,
+        "type": "LocalPortForwarding",
+    });
+    if properties.remote
+        && let Some(map) = shown.as_object_mut()
+    {
+        map.insert("host".to_owned(), properties.host.clone().into());
+    }
+    let action = RequestedAction {
+        action_type: "SessionType".to_owned(),
+        action_parameters: json!({ "SessionType": "Port", "Properties": shown }),
+    };
+    encode(&HandshakeRequestBody {
+        agent_version: version.to_string(),
+        requested_client_actions: vec![action],
+    })
+}
+
+/// The payload of HandshakeComplete.
+pub(crate) fn complete(took: std::time::Duration) -> Bytes {
+    encode(&CompleteBody {
+        handshake_time_to_complete: i64::try_from(took.as_nanos()).unwrap_or(i64::MAX),
+        customer_message: String::new(),
+    })
+}
+
+/// Reads a HandshakeResponse: none when it is not one, else the text of its first failure, if any.
+pub(crate) fn read_response(payload: &[u8]) -> Option<Result<(), String>> {
+    let response: HandshakeResponseBody = serde_json::from_slice(payload).ok()?;
+    let failed = response
+        .processed_client_actions
+        .iter()
+        .find(|action| action.action_status != ActionStatus::Success);
+    Some(failed.map_or(Ok(()), |action| {
+        Err(format!(
+            "{} failed on client with status {} error: {}",
+            action.action_type,
+            u32::from(action.action_status),
+            action.error
+        ))
+    }))
+}
+
+fn encode<T: serde::Serialize>(body: &T) -> Bytes {
+    serde_json::to_vec(body).unwrap_or_default().into()
+}

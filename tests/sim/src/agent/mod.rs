@@ -1,0 +1,17 @@
+//! The agent: what AWS's amazon-ssm-agent does with a port session, its weaknesses included (protocol.md, 4 to 7, 10).
+
+mod core;
+mod destinations;
+mod handshake;
+mod input;
+mod mux;
+mod output;
+mod port;
+mod reliable;
+mod version;
+
+pub(crate) use core::Agent;
+pub use core::AgentState;
+pub(crate) use destinations::Destination;
+pub(crate) use handshake::PortProperties;
+pub use version::{AgentVersion, InvalidVersion};

@@ -1,0 +1,190 @@
+//! The operations of the `ssm` service that a client of sessions needs.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hyper::{Response, StatusCode};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+
+use super::answers;
+use crate::agent::{Destination, PortProperties};
+use crate::fault::{BadAnswer, Call, ResumeOfEnded};
+use crate::service::{ApiError, BoxedBody, Grant, Registry, StartRequest};
+
+const PORT_DOCUMENT: &str = "AWS-StartPortForwardingSession";
+const HOST_DOCUMENT: &str = "AWS-StartPortForwardingSessionToRemoteHost";
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct StartInput {
+    target: String,
+    document_name: Option<String>,
+    #[serde(default)]
+    parameters: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct SessionInput {
+    session_id: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TargetInput {
+    target: String,
+}
+
+/// Executes one call, or answers it badly where a fault says so.
+pub(crate) async fn call(registry: &Registry, operation: &str, body: &[u8]) -> Response<BoxedBody> {
+    let call = match operation {
+        "StartSession" => Call::Start,
+        "ResumeSession" => Call::Resume,
+        "TerminateSession" => Call::Terminate,
+        "DescribeSessions" => Call::Describe,
+        "GetConnectionStatus" => Call::Status,
+        _ => {
+            let text = format!("operation {operation:?} is not simulated");
+            return refuse(&ApiError::new("UnknownOperationException", text));
+        }
+    };
+    let wrong = registry.next_bad_answer(call);
+    tracing::info!(operation, bad_answer = ?wrong, "call");
+    if let Some(wrong) = &wrong
+        && let Some(response) = answers::bad(wrong).await
+    {
+        return response;
+    }
+    let outcome = match call {
+        Call::Start => start(registry, body),
+        Call::Resume => resume(registry, body),
+        Call::Terminate => terminate(registry, body).await,
+        Call::Describe => Ok(describe(registry)),
+        Call::Status => status(registry, body),
+    };
+    match (outcome, wrong) {
+        (Err(error), _) => refuse(&error),
+        (Ok(mut body), Some(BadAnswer::EmptyToken)) => {
+            remove(&mut body, "TokenValue");
+            answers::json(StatusCode::OK, &body)
+        }
+        (Ok(mut body), Some(BadAnswer::NoStreamUrl)) => {
+            remove(&mut body, "StreamUrl");
+            answers::json(StatusCode::OK, &body)
+        }
+        (Ok(body), Some(BadAnswer::SlowBody(ms))) => answers::slow(&body, Duration::from_millis(ms)),
+        (Ok(body), _) => answers::json(StatusCode::OK, &body),
+    }
+}
+
+fn refuse(error: &ApiError) -> Response<BoxedBody> {
+    answers::error(StatusCode::BAD_REQUEST, error)
+}
+
+fn remove(body: &mut Value, key: &str) {
+    if let Some(map) = body.as_object_mut() {
+        map.remove(key);
+    }
+}
+
+fn start(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> {
+    let input: StartInput = read(body)?;
+    let document = input.document_name.unwrap_or_default();
+    let parameter = |name: &str| input.parameters.get(name).and_then(|list| list.first());
+    let port = |default: &str| {
+        let text = parameter("portNumber").map_or(default, String::as_str);
+        text.parse::<u16>().map_err(|_not_a_port| {
+            let text = format!("portNumber {text:?} is not a port");
+            ApiError::new("ValidationException", text)
+        })
+    };
+    let (remote, shown) = match document.as_str() {
+        PORT_DOCUMENT => (false, String::new()),
+        HOST_DOCUMENT => (true, parameter("host").cloned().unwrap_or_default()),
+        _ => {
+            let text = format!("Document with name {document} does not exist.");
+            return Err(ApiError::new("InvalidDocument", text));
+        }
+    };
+    if remote && shown.is_empty() {
+        return Err(ApiError::new("ValidationException", "host is missing"));
+    }
+    if !registry.knows_target(&input.target) {
+        let text = format!("{} is not connected.", input.target);
+        return Err(ApiError::new("TargetNotConnected", text));
+    }
+    let host = if remote { shown.as_str() } else { "127.0.0.1" };
+    let mapped = registry.config().hosts.get(host);
+    let destination = Destination {
+        host: mapped.map_or(host, String::as_str).to_owned(),
+        port: port("80")?,
+    };
+    let properties = PortProperties {
+        local_port: parameter("localPortNumber").cloned().unwrap_or_default(),
+        remote,
+        host: shown.clone(),
+    };
+    let grant = registry.start(StartRequest {
+        target: input.target,
+        destination,
+        properties,
+    })?;
+    Ok(granted(&grant))
+}
+
+fn resume(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> {
+    let input: SessionInput = read(body)?;
+    registry.resume(&input.session_id).map(|grant| granted(&grant))
+}
+
+async fn terminate(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> {
+    let input: SessionInput = read(body)?;
+    if registry.knows(&input.session_id) {
+        let text = "The session was terminated".to_owned();
+        let how = ResumeOfEnded::DoesNotExist;
+        registry.end(Some(&input.session_id), Some(text), how).await;
+    }
+    Ok(json!({ "SessionId": input.session_id }))
+}
+
+fn describe(registry: &Registry) -> Value {
+    let shown = registry.list().into_iter().map(|shared| {
+        let status = if shared.ended.load(Ordering::Relaxed) {
+            "Terminated"
+        } else if shared.connected.load(Ordering::Relaxed) {
+            "Connected"
+        } else {
+            "Disconnected"
+        };
+        json!({ "SessionId": shared.session_id, "Target": shared.target, "Status": status })
+    });
+    json!({ "Sessions": shown.collect::<Vec<_>>() })
+}
+
+fn status(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> {
+    let input: TargetInput = read(body)?;
+    let status = if registry.knows_target(&input.target) {
+        "connected"
+    } else {
+        "notconnected"
+    };
+    Ok(json!({ "Target": input.target, "Status": status }))
+}
+
+fn granted(grant: &Grant) -> Value {
+    let mut body = json!({ "SessionId": grant.session_id });
+    if let Some(map) = body.as_object_mut()
+        && !grant.token.is_empty()
+    {
+        map.insert("TokenValue".to_owned(), grant.token.clone().into());
+        map.insert("StreamUrl".to_owned(), grant.stream_url.clone().into());
+    }
+    body
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
+    serde_json::from_slice(body).map_err(|error| ApiError::new("ValidationException", error.to_string()))
+}

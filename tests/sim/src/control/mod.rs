@@ -1,0 +1,8 @@
+//! The control plane: AWS JSON 1.1 over HTTP, and the simulator's own `/_sim/` paths.
+
+mod admin;
+mod answers;
+mod calls;
+mod server;
+
+pub(crate) use server::{is_signed_for, serve_connection};

@@ -1,0 +1,97 @@
+//! One HTTP connection of the control plane.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::header::{AUTHORIZATION, HeaderMap};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::{admin, answers, calls};
+use crate::hub::Hub;
+use crate::service::{ApiError, BoxedBody};
+
+/// No request of ours is nearly so large.
+const MAX_REQUEST: usize = 1 << 20;
+const TARGET: &str = "x-amz-target";
+const PREFIX: &str = "AmazonSSM.";
+
+/// Serves requests until the client closes.
+pub(crate) async fn serve_connection(hub: Arc<Hub>, tcp: TcpStream) {
+    let service = service_fn(|request| {
+        let hub = Arc::clone(&hub);
+        async move { Ok::<_, Infallible>(respond(&hub, request).await) }
+    });
+    let connection = http1::Builder::new().serve_connection(TokioIo::new(tcp), service);
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "control plane: connection failed");
+    }
+}
+
+/// Whether a request looks signed by SigV4 for that service. The signature itself is not computed.
+pub(crate) fn is_signed_for(headers: &HeaderMap, service: &str) -> bool {
+    let Some(authorization) = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()) else {
+        return false;
+    };
+    let scope = format!("/{service}/aws4_request");
+    let parts: Vec<&str> = authorization.split([' ', ',']).collect();
+    let field = |name: &str| parts.iter().find_map(|part| part.strip_prefix(name));
+    authorization.starts_with("AWS4-HMAC-SHA256 ")
+        && headers.contains_key("x-amz-date")
+        && field("Credential=").is_some_and(|credential| credential.ends_with(&scope))
+        && field("Signature=").is_some_and(|signature| signature.len() == 64)
+        && field("SignedHeaders=").is_some_and(|signed| {
+            let signed: Vec<&str> = signed.split(';').collect();
+            signed.contains(&"host") && signed.contains(&"x-amz-date")
+        })
+}
+
+async fn respond(hub: &Hub, request: Request<Incoming>) -> Response<BoxedBody> {
+    let (head, body) = request.into_parts();
+    let Ok(body) = Limited::new(body, MAX_REQUEST).collect().await else {
+        return answers::text(StatusCode::PAYLOAD_TOO_LARGE, "request too large");
+    };
+    let body = body.to_bytes();
+    match (&head.method, head.uri.path()) {
+        (&Method::GET, admin::STATE_PATH) => return admin::state(hub).await,
+        (&Method::POST, admin::FAULT_PATH) => return admin::fault(hub, &body).await,
+        (&Method::POST, "/") => {}
+        _ => return answers::text(StatusCode::NOT_FOUND, "no such path"),
+    }
+    if hub.registry.config().require_signatures && !is_signed_for(&head.headers, "ssm") {
+        let error = ApiError::new("MissingAuthenticationTokenException", "request is not signed");
+        return answers::error(StatusCode::FORBIDDEN, &error);
+    }
+    let target = head.headers.get(TARGET).and_then(|value| value.to_str().ok());
+    let operation = target.and_then(|target| target.strip_prefix(PREFIX));
+    calls::call(&hub.registry, operation.unwrap_or_default(), &body).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_complete_signatures_of_the_right_service_pass() {
+        let signed = |authorization: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("x-amz-date", "20260101T000000Z".parse().unwrap());
+            headers.insert(AUTHORIZATION, authorization.parse().unwrap());
+            is_signed_for(&headers, "ssmmessages")
+        };
+        let good = format!(
+            "AWS4-HMAC-SHA256 Credential=AKID/20260101/eu-west-1/ssmmessages/aws4_request, SignedHeaders=host;x-amz-date, Signature={}",
+            "0".repeat(64)
+        );
+        assert!(signed(&good));
+        assert!(!signed(&good.replace("ssmmessages", "ssm")));
+        assert!(!signed(&good.replace("host;", "")));
+        assert!(!signed(&good.replace("AWS4", "AWS3")));
+        assert!(!is_signed_for(&HeaderMap::new(), "ssmmessages"));
+    }
+}

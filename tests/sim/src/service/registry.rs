@@ -1,0 +1,358 @@
+//! The sessions there are, their tokens and cell numbers, and the bad answers still owed.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
+
+use super::contract::{Command, SessionState, Shared};
+use super::session::SessionTask;
+use crate::agent::{Agent, Destination, PortProperties};
+use crate::clock;
+use crate::config::Config;
+use crate::counters::Counters;
+use crate::fault::{BadAnswer, Call, LinkFault, ResumeOfEnded, Side};
+
+const COMMANDS: usize = 64;
+const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+/// An error of the control plane, by AWS's name for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApiError {
+    pub(crate) kind: &'static str,
+    pub(crate) message: String,
+}
+
+impl ApiError {
+    pub(crate) fn new(kind: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            kind,
+            message: message.into(),
+        }
+    }
+}
+
+/// What StartSession and ResumeSession give. Not `Debug`: it holds a token.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Grant {
+    pub(crate) session_id: String,
+    /// Empty means that the session has timed out.
+    pub(crate) token: String,
+    pub(crate) stream_url: String,
+}
+
+/// What StartSession was asked for.
+#[derive(Clone, Debug)]
+pub(crate) struct StartRequest {
+    pub(crate) target: String,
+    pub(crate) destination: Destination,
+    pub(crate) properties: PortProperties,
+}
+
+/// All sessions. Its lock is held for look-ups only.
+#[derive(Debug)]
+pub(crate) struct Registry {
+    config: Arc<Config>,
+    data_channel: SocketAddr,
+    tasks: mpsc::Sender<SessionTask>,
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    rng: StdRng,
+    sessions: BTreeMap<String, Entry>,
+    answers: Vec<(Call, u32, BadAnswer)>,
+}
+
+#[derive(Debug)]
+struct Entry {
+    shared: Arc<Shared>,
+    commands: mpsc::Sender<Command>,
+    tokens: Vec<Token>,
+    cell: String,
+    resume_of_ended: ResumeOfEnded,
+}
+
+struct Token {
+    value: String,
+    issued: Instant,
+    spent: bool,
+}
+
+impl std::fmt::Debug for Token {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Token")
+            .field("spent", &self.spent)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Registry {
+    pub(crate) fn new(config: Arc<Config>, data_channel: SocketAddr, tasks: mpsc::Sender<SessionTask>) -> Self {
+        let inner = Inner {
+            rng: StdRng::seed_from_u64(config.seed),
+            sessions: BTreeMap::new(),
+            answers: Vec::new(),
+        };
+        Self {
+            config,
+            data_channel,
+            tasks,
+            inner: Mutex::new(inner),
+        }
+    }
+
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
+    pub(crate) fn knows_target(&self, target: &str) -> bool {
+        if self.config.targets.is_empty() {
+            let kinds = ["i-", "mi-", "ecs:"];
+            kinds.iter().any(|kind| target.starts_with(kind))
+        } else {
+            self.config.targets.iter().any(|known| known == target)
+        }
+    }
+
+    /// StartSession.
+    ///
+    /// # Errors
+    /// InternalServerError when too many sessions start at once.
+    pub(crate) fn start(&self, request: StartRequest) -> Result<Grant, ApiError> {
+        let now = clock::now();
+        let mut inner = self.lock();
+        let session_id = format!("sim-{:017x}", inner.rng.random::<u64>() >> 4);
+        let counters = Arc::new(Counters::default());
+        let agent = Agent::new(
+            self.config.agent.clone(),
+            request.destination,
+            request.properties,
+            Arc::clone(&counters),
+            inner.rng.random(),
+            now,
+        );
+        let shared = Arc::new(Shared {
+            session_id: session_id.clone(),
+            target: request.target,
+            counters,
+            connected: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+        });
+        let (commands, receiver) = mpsc::channel(COMMANDS);
+        let task = SessionTask::new(
+            Arc::clone(&shared),
+            Arc::clone(&self.config),
+            receiver,
+            agent,
+            inner.rng.random(),
+            now,
+        );
+        if self.tasks.try_send(task).is_err() {
+            let text = "too many sessions are starting at once";
+            return Err(ApiError::new("InternalServerError", text));
+        }
+        let mut entry = Entry {
+            shared,
+            commands,
+            tokens: Vec::new(),
+            cell: String::new(),
+            resume_of_ended: self.config.resume_of_ended,
+        };
+        let grant = self.grant(&mut inner.rng, &mut entry, now);
+        inner.sessions.insert(session_id, entry);
+        Ok(grant)
+    }
+
+    /// ResumeSession.
+    ///
+    /// # Errors
+    /// DoesNotExistException.
+    pub(crate) fn resume(&self, session_id: &str) -> Result<Grant, ApiError> {
+        let mut inner = self.lock();
+        let Inner { rng, sessions, .. } = &mut *inner;
+        let entry = sessions.get_mut(session_id).ok_or_else(|| gone(session_id))?;
+        if entry.shared.ended.load(Ordering::Relaxed) {
+            return match entry.resume_of_ended {
+                ResumeOfEnded::DoesNotExist => Err(gone(session_id)),
+                ResumeOfEnded::EmptyToken => Ok(Grant {
+                    session_id: session_id.to_owned(),
+                    token: String::new(),
+                    stream_url: String::new(),
+                }),
+            };
+        }
+        entry.shared.counters.resumes.up();
+        if entry.commands.try_send(Command::Touch).is_err() {
+            tracing::warn!(session = session_id, "idle timer not reset: its task is busy");
+        }
+        Ok(self.grant(rng, entry, clock::now()))
+    }
+
+    /// Whether the data channel's URL is the one given last. False means HTTP 403.
+    pub(crate) fn is_current_url(&self, session_id: &str, query: &str) -> bool {
+        let inner = self.lock();
+        inner.sessions.get(session_id).is_some_and(|entry| {
+            let current = query_of(&entry.cell) == query;
+            if !current {
+                entry.shared.counters.refused_opens.up();
+            }
+            current && !entry.shared.ended.load(Ordering::Relaxed)
+        })
+    }
+
+    /// Spends a token: its session's task, or none when the token is not good (any more).
+    pub(crate) fn redeem(&self, session_id: &str, token: &str) -> Option<mpsc::Sender<Command>> {
+        let now = clock::now();
+        let mut inner = self.lock();
+        let entry = inner.sessions.get_mut(session_id)?;
+        let found = entry.tokens.iter_mut().find(|known| {
+            let fresh = |life| now.saturating_duration_since(known.issued) < life;
+            known.value == token && !known.spent && self.config.token_lifetime.is_none_or(fresh)
+        });
+        let Some(found) = found else {
+            entry.shared.counters.refused_opens.up();
+            return None;
+        };
+        found.spent = self.config.single_use_tokens;
+        (!entry.shared.ended.load(Ordering::Relaxed)).then(|| entry.commands.clone())
+    }
+
+    /// Every token issued so far is refused from now on.
+    pub(crate) fn expire_tokens(&self, session: Option<&str>) {
+        for (id, entry) in &mut self.lock().sessions {
+            if session.is_none_or(|wanted| wanted == id) {
+                entry.tokens.iter_mut().for_each(|token| token.spent = true);
+            }
+        }
+    }
+
+    /// Owes bad answers.
+    pub(crate) fn owe(&self, call: Call, times: u32, answer: BadAnswer) {
+        self.lock().answers.push((call, times, answer));
+    }
+
+    /// Forgets the bad answers owed.
+    pub(crate) fn forgive(&self) {
+        self.lock().answers.clear();
+    }
+
+    /// The bad answer this call must get, if any.
+    pub(crate) fn next_bad_answer(&self, call: Call) -> Option<BadAnswer> {
+        let mut inner = self.lock();
+        inner.answers.retain(|(_, times, _)| *times > 0);
+        let owed = inner.answers.iter_mut().find(|(owed, _, _)| *owed == call);
+        owed.map(|(_, times, answer)| {
+            *times -= 1;
+            answer.clone()
+        })
+    }
+
+    /// Whether there is such a session.
+    pub(crate) fn knows(&self, session_id: &str) -> bool {
+        self.lock().sessions.contains_key(session_id)
+    }
+
+    /// What all may see of the sessions, in the order of their ids.
+    pub(crate) fn list(&self) -> Vec<Arc<Shared>> {
+        let inner = self.lock();
+        inner.sessions.values().map(|entry| Arc::clone(&entry.shared)).collect()
+    }
+
+    /// Ends sessions, and says how ResumeSession speaks of them.
+    pub(crate) async fn end(&self, session: Option<&str>, announce: Option<String>, resume: ResumeOfEnded) {
+        for (shared, commands) in self.addresses(session) {
+            if let Some(entry) = self.lock().sessions.get_mut(&shared.session_id) {
+                entry.resume_of_ended = resume;
+            }
+            ask(&commands, |done| Command::End(announce.clone(), done)).await;
+        }
+    }
+
+    /// Hands a link fault to sessions and waits until it is done.
+    pub(crate) async fn inject(&self, session: Option<&str>, side: Side, fault: &LinkFault) {
+        for (_, commands) in self.addresses(session) {
+            ask(&commands, |done| Command::Fault(side, fault.clone(), done)).await;
+        }
+    }
+
+    /// All there is to know about the sessions.
+    pub(crate) async fn states(&self) -> Vec<SessionState> {
+        let mut states = Vec::new();
+        for (shared, commands) in self.addresses(None) {
+            let agent = ask(&commands, Command::Inspect).await;
+            states.push(SessionState {
+                session_id: shared.session_id.clone(),
+                target: shared.target.clone(),
+                connected: shared.connected.load(Ordering::Relaxed),
+                ended: shared.ended.load(Ordering::Relaxed),
+                counters: shared.counters.snapshot(),
+                agent: agent.unwrap_or_default(),
+            });
+        }
+        states
+    }
+
+    fn addresses(&self, session: Option<&str>) -> Vec<(Arc<Shared>, mpsc::Sender<Command>)> {
+        let inner = self.lock();
+        inner
+            .sessions
+            .iter()
+            .filter(|(id, _)| session.is_none_or(|wanted| wanted == *id))
+            .map(|(_, entry)| (Arc::clone(&entry.shared), entry.commands.clone()))
+            .collect()
+    }
+
+    fn grant(&self, rng: &mut StdRng, entry: &mut Entry, now: Instant) -> Grant {
+        let value = format!("{}=", text(rng, 63));
+        entry.cell = format!("{}+{}/A=", text(rng, 20), text(rng, 20));
+        entry.tokens.push(Token {
+            value: value.clone(),
+            issued: now,
+            spent: false,
+        });
+        entry.shared.counters.tokens_issued.up();
+        let id = entry.shared.session_id.clone();
+        Grant {
+            token: value,
+            stream_url: format!(
+                "ws://{}/v1/data-channel/{id}?{}",
+                self.data_channel,
+                query_of(&entry.cell)
+            ),
+            session_id: id,
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn ask<T>(commands: &mpsc::Sender<Command>, command: impl FnOnce(oneshot::Sender<T>) -> Command) -> Option<T> {
+    let (reply, answer) = oneshot::channel();
+    commands.send(command(reply)).await.ok()?;
+    answer.await.ok()
+}
+
+fn gone(session_id: &str) -> ApiError {
+    let text = format!("Session does not exist or is terminated: {session_id}");
+    ApiError::new("DoesNotExistException", text)
+}
+
+fn query_of(cell: &str) -> String {
+    format!("role=publish_subscribe&cell-number={cell}")
+}
+
+fn text(rng: &mut StdRng, length: usize) -> String {
+    let mut letter = || ALPHABET.get(rng.random_range(0..ALPHABET.len())).copied();
+    std::iter::repeat_with(|| letter().map_or('A', char::from))
+        .take(length)
+        .collect()
+}

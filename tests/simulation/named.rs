@@ -1,0 +1,99 @@
+//! Named cases.
+
+use std::time::Duration;
+
+use autossm_proto::session::SessionConfig;
+
+use crate::agent::AgentConfig;
+use crate::fault::Fault;
+use crate::plan::{Manner, Plan};
+use crate::world::World;
+
+fn plain(upload: u64, download: u64) -> World {
+    let plans = vec![Plan::plain(Manner::Exchange, upload, download)];
+    World::new(SessionConfig::default(), AgentConfig::default(), plans, 1)
+}
+
+#[test]
+fn nothing_goes_wrong() {
+    let mut world = plain(300_000, 300_000);
+    world.run();
+    assert_eq!((world.host.seen.drops, world.host.session.figures().resent), (0, 0));
+}
+
+#[test]
+fn a_drop_in_each_step_of_the_handshake() {
+    for ms in 0..300 {
+        let mut world = plain(5000, 5000);
+        world.fault_at(Duration::from_millis(ms), Fault::Rst);
+        world.run();
+    }
+}
+
+#[test]
+fn every_acknowledge_lost() {
+    let mut world = plain(200_000, 200_000);
+    world.fault_at(Duration::from_millis(100), Fault::LoseAcks(Duration::from_secs(5)));
+    world.run();
+    assert!(world.lost > 0);
+}
+
+#[test]
+fn double_delivery() {
+    let mut doubled = 0;
+    for start in 0..20 {
+        let mut world = plain(400_000, 1000);
+        for cut in 0..10 {
+            world.fault_at(Duration::from_millis(300 + start * 7 + cut * 150), Fault::CutAtHandover);
+        }
+        world.run();
+        doubled += world.doubled;
+    }
+    assert!(doubled > 20, "the agent handed over twice {doubled} times");
+}
+
+#[test]
+fn minutes_of_round_trip_time_to_the_agent() {
+    let mut world = plain(3_000_000, 3_000_000);
+    // Beyond the handshake's 15 s the agent gives up, so the delay comes afterwards.
+    world.net.delay = Duration::from_millis(20);
+    world.slow_agent_from(Duration::from_millis(1500), Duration::from_secs(60));
+    world.run();
+    assert_eq!(world.host.seen.drops, 0, "slow is not dead");
+}
+
+#[test]
+fn a_session_that_ends_in_mid_transfer() {
+    for told in [true, false] {
+        let mut world = plain(1_000_000, 1_000_000);
+        world.fault_at(Duration::from_millis(600), Fault::End(told));
+        world.run();
+        assert_eq!(world.ended, 1);
+    }
+}
+
+#[test]
+fn a_process_replaced_at_any_record() {
+    let mut whole = plain(6000, 6000);
+    whole.run();
+    let records = whole.host.journal.len();
+    assert!(records > 30, "{records} records");
+    for record in 1..records {
+        let mut world = plain(6000, 6000);
+        world.host.kill_at = Some(record);
+        world.run();
+        assert_eq!(world.host.seen.restores, 1);
+    }
+}
+
+#[test]
+fn a_hole_of_5000_messages() {
+    let mut world = plain(1000, 8_000_000);
+    // The service loses what the agent sends for five seconds and more.
+    world.fault_at(
+        Duration::from_millis(600),
+        Fault::Discard(false, true, Duration::from_millis(5000)),
+    );
+    world.run();
+    assert!(world.host.seen.most_reorder > 1_000_000, "{:?}", world.host.seen);
+}

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::control;
-use crate::fault::Fault;
+use crate::fault::{Fault, Side};
 use crate::hub::{Hub, InjectError};
 use crate::listener::{self, PortCommand};
 use crate::service::{self, Registry, SessionState, SessionTask};
@@ -37,6 +37,7 @@ impl Simulator {
     #[expect(clippy::unused_async, reason = "it needs a runtime, and `await` makes sure of one")]
     pub async fn start(config: Config) -> io::Result<Self> {
         let config = Arc::new(config);
+        let agents_listener = listener::listen(config.agents)?;
         let control_listener = listener::listen(config.control)?;
         let data_listener = listener::listen(config.data_channel)?;
         let admin_listener = listener::listen(config.admin)?;
@@ -46,13 +47,20 @@ impl Simulator {
         let (session_tasks, starting) = mpsc::channel(STARTING);
         let (control_port, control_commands) = mpsc::channel(PORT_COMMANDS);
         let (data_port, data_commands) = mpsc::channel(PORT_COMMANDS);
+        let (agents_port, agents_commands) = mpsc::channel(PORT_COMMANDS);
         let (admin_keeper, admin_commands) = mpsc::channel(1);
         let advertised = config.advertise.unwrap_or(data_channel);
-        let registry = Arc::new(Registry::new(config, advertised, session_tasks));
+        let registry = Arc::new(Registry::new(
+            config,
+            advertised,
+            agents_listener.local_addr()?,
+            session_tasks,
+        ));
         let hub = Arc::new(Hub {
             registry: Arc::clone(&registry),
             control_port,
             data_port,
+            agents_port,
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(run_sessions(starting));
@@ -63,8 +71,12 @@ impl Simulator {
             control_commands,
             move |tcp| control::serve_connection(Arc::clone(&plane), tcp),
         ));
+        let agents = Arc::clone(&registry);
         tasks.spawn(run_port("data channel", data_listener, data_commands, move |tcp| {
-            service::serve_connection(Arc::clone(&registry), tcp)
+            service::serve_connection(Arc::clone(&registry), Side::Client, tcp)
+        }));
+        tasks.spawn(run_port("agents", agents_listener, agents_commands, move |tcp| {
+            service::serve_connection(Arc::clone(&agents), Side::Agent, tcp)
         }));
         let plane = Arc::clone(&hub);
         tasks.spawn(async move {

@@ -21,7 +21,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::contract::Command;
 use super::registry::Registry;
-use super::socket::{PeerSocket, Farewell, Incoming};
+use super::socket::{Farewell, Incoming, PeerSocket};
 use crate::control::is_signed_for;
 use crate::fault::Side;
 
@@ -132,9 +132,10 @@ fn accept(registry: &Registry, side: Side, request: &Request<IncomingBody>) -> R
 
 /// CreateDataChannel.
 fn create(registry: &Registry, session_id: &str) -> Result<Response<BoxedBody>, Refusal> {
-    let token = registry
-        .create_data_channel(session_id)
-        .ok_or((StatusCode::SERVICE_UNAVAILABLE, "no data channel for this session's agent now"))?;
+    let token = registry.create_data_channel(session_id).ok_or((
+        StatusCode::SERVICE_UNAVAILABLE,
+        "no data channel for this session's agent now",
+    ))?;
     let body = format!(
         "<CreateDataChannelResult><MessageSchemaVersion>1.0</MessageSchemaVersion>\
          <TokenValue>{token}</TokenValue></CreateDataChannelResult>"

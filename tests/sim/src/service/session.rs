@@ -15,9 +15,9 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::agent_side::{AgentSide, Link};
-use super::socket_link::SocketLink;
 use super::contract::{Command, Shared};
-use super::socket::{PeerSocket, Farewell};
+use super::socket::{Farewell, PeerSocket};
+use super::socket_link::SocketLink;
 use crate::clock;
 use crate::config::Config;
 use crate::fault::{LinkFault, Side};

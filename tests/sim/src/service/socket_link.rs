@@ -6,7 +6,7 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::socket::{PeerSocket, Farewell, Incoming};
+use super::socket::{Farewell, Incoming, PeerSocket};
 use crate::counters::Counters;
 use crate::fault::{Disturbance, LinkFault, Side, Way};
 use crate::lane::{Frame, Lane};

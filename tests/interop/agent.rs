@@ -8,13 +8,13 @@ use crate::support::traffic::Load;
 
 const MB: u64 = 1_000_000;
 
-/// Towards the agent.
+/// Towards the agent, slow enough that a fault finds it under way.
 const fn up(bytes: u64) -> Load {
     Load {
         key: 1,
         up: bytes,
         down: 20_000,
-        pace: 0,
+        pace: 5_000_000,
     }
 }
 
@@ -69,7 +69,14 @@ async fn survives(remote: bool, load: Load, faults: &[Fault]) {
     let Some(agent) = program(AGENT) else { return };
     let bench = Bench::start(agent, remote).await;
     let took = bench.survives(load, faults).await;
-    let counters = bench.far.simulator.sessions().await.remove(0).counters;
+    let state = bench.far.simulator.sessions().await.remove(0);
+    let counters = state.counters;
+    assert!(!state.ended, "the same session all along");
+    let (clients, agents) = ends(faults);
+    assert!(
+        counters.client_connects > clients && counters.agent_reconnects >= agents,
+        "{counters:?}"
+    );
     report(&format!(
         "exact, {} bytes up and {} down in {:.1} s; clients {} agents again {} resumes {}",
         load.up,
@@ -79,6 +86,18 @@ async fn survives(remote: bool, load: Load, faults: &[Fault]) {
         counters.agent_reconnects,
         counters.resumes,
     ));
+}
+
+/// How many more websockets there must be after these faults, clients' and agents'.
+fn ends(faults: &[Fault]) -> (u64, u64) {
+    let ended = |wanted| {
+        let ends = faults.iter().filter(|fault| match fault {
+            Fault::Link { side, fault, .. } => *side == wanted && !matches!(fault, LinkFault::Traffic(_)),
+            _ => false,
+        });
+        ends.count() as u64
+    };
+    (ended(Side::Client), ended(Side::Agent))
 }
 
 /// Two tests a fault: in mid-upload and in mid-download.
@@ -155,7 +174,8 @@ async fn thirty_resets_of_the_agents_side_double_nothing() {
         };
         bench.survives(load, &[link(Side::Agent, LinkFault::Reset)]).await;
     }
-    let counters = bench.far.simulator.sessions().await.remove(0).counters;
-    assert_eq!(counters.agent_reconnects, 30);
+    let sessions = bench.far.simulator.sessions().await;
+    assert_eq!(sessions.len(), 1);
+    assert_eq!(sessions[0].counters.agent_reconnects, 30);
     report("30 uploads of 3 MB, each with a reset of the agent's side: all exact");
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use autossm_proto::session::Phase;
@@ -17,6 +17,8 @@ use crate::support::traffic::{Destination, Load, exchange};
 
 /// How long anything may take here: an agent refills holes at ten a second.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(420);
+/// A load that moves nothing for so long is stuck.
+const QUIET: Duration = Duration::from_secs(12);
 /// The remote host's name; the simulator tells the agent where it is.
 pub(crate) const REMOTE: &str = "db.internal";
 
@@ -29,7 +31,11 @@ pub(crate) struct Far {
 impl Far {
     /// Without a program the agent is the simulator's own.
     pub(crate) async fn start(agent: Option<PathBuf>) -> Self {
+        // AWS's agent names a socket file after the session's id, so that ids must differ between tests.
+        static SEED: AtomicU64 = AtomicU64::new(0);
+        let seed = (u64::from(std::process::id()) << 32) + SEED.fetch_add(1, Ordering::Relaxed);
         let settings = Config {
+            seed,
             agent_program: agent,
             hosts: [(REMOTE.to_owned(), "127.0.0.1".to_owned())].into(),
             ..Config::default()
@@ -61,6 +67,31 @@ impl Far {
         };
         let waited = tokio::time::timeout(PATIENCE, wait).await;
         assert!(waited.is_ok(), "{} of {bytes} bytes moved", self.moved());
+    }
+
+    /// Waits until the load has ended, or until nothing has moved for long.
+    pub(crate) async fn outcome(&self, transfer: Transfer) -> Outcome {
+        let mut ticks = tokio::time::interval(QUIET);
+        let mut before = u64::MAX;
+        let quiet = async {
+            loop {
+                ticks.tick().await;
+                if std::mem::replace(&mut before, self.moved()) == before {
+                    return;
+                }
+            }
+        };
+        tokio::select! {
+            ended = self.finish(transfer, PATIENCE) => match ended {
+                Ok((up, down, _)) if up.is_exact() && down.is_exact() => Outcome::Exact,
+                Ok((up, down, _)) if up.received < up.expected || down.received < down.expected => {
+                    Outcome::Broken(format!("ended early: up {} down {}", up.received, down.received))
+                }
+                Ok((up, down, _)) => Outcome::Wrong(up, down),
+                Err(broken) => Outcome::Broken(broken),
+            },
+            () = quiet => Outcome::Stuck,
+        }
     }
 
     /// Starts a load through `address`.
@@ -96,6 +127,19 @@ impl Far {
             Err(_) => Err(format!("stuck after {} bytes", self.moved())),
         }
     }
+}
+
+/// What became of a load.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// Every byte once, in order.
+    Exact,
+    /// It arrived with bytes that were not sent there.
+    Wrong(Tally, Tally),
+    /// The local connection broke, or ended early.
+    Broken(String),
+    /// Nothing moved any more.
+    Stuck,
 }
 
 /// A load on its way.

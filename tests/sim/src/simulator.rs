@@ -25,6 +25,7 @@ pub struct Simulator {
     hub: Arc<Hub>,
     control: SocketAddr,
     data_channel: SocketAddr,
+    agents: SocketAddr,
     admin: SocketAddr,
     tasks: JoinSet<()>,
 }
@@ -44,18 +45,14 @@ impl Simulator {
         let control = control_listener.local_addr()?;
         let data_channel = data_listener.local_addr()?;
         let admin = admin_listener.local_addr()?;
+        let agents_address = agents_listener.local_addr()?;
         let (session_tasks, starting) = mpsc::channel(STARTING);
         let (control_port, control_commands) = mpsc::channel(PORT_COMMANDS);
         let (data_port, data_commands) = mpsc::channel(PORT_COMMANDS);
         let (agents_port, agents_commands) = mpsc::channel(PORT_COMMANDS);
         let (admin_keeper, admin_commands) = mpsc::channel(1);
         let advertised = config.advertise.unwrap_or(data_channel);
-        let registry = Arc::new(Registry::new(
-            config,
-            advertised,
-            agents_listener.local_addr()?,
-            session_tasks,
-        ));
+        let registry = Arc::new(Registry::new(config, advertised, agents_address, session_tasks));
         let hub = Arc::new(Hub {
             registry: Arc::clone(&registry),
             control_port,
@@ -90,6 +87,7 @@ impl Simulator {
             hub,
             control,
             data_channel,
+            agents: agents_address,
             admin,
             tasks,
         })
@@ -108,6 +106,11 @@ impl Simulator {
     /// The address of the websockets.
     pub const fn data_channel_address(&self) -> SocketAddr {
         self.data_channel
+    }
+
+    /// Where agents that are programs connect to.
+    pub const fn agents_address(&self) -> SocketAddr {
+        self.agents
     }
 
     /// Where `/_sim/` is always served, also while the control plane refuses.

@@ -193,6 +193,10 @@ impl Agent {
     pub(crate) fn handle_frame(&mut self, frame: &Bytes, now: Instant) {
         let Some(received) = message::decode_unchecked(frame) else {
             self.counters.invalid_frames.up();
+            if message::header_leads_out(frame) {
+                tracing::error!("agent: header length beyond the frame, a real agent's reader panics");
+                self.wedged = true;
+            }
             return;
         };
         match received.message_type {
@@ -256,7 +260,7 @@ impl Agent {
             Ok(round) => round,
             Err(error) => {
                 tracing::warn!(?error, "agent: input is not smux version 1");
-                self.end("the multiplexed stream is broken", now);
+                port.break_down();
                 return true;
             }
         };

@@ -17,6 +17,7 @@ use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::contract::Command;
@@ -28,6 +29,20 @@ use crate::fault::Side;
 const PATH: &str = "/v1/data-channel/";
 /// How long a client may take for its first frame.
 const OPEN_LIMIT: Duration = Duration::from_secs(10);
+
+/// The first frame with a meaning; AWS's plugin pings at once, sometimes before it has sent its token.
+async fn first_frame(socket: &mut PeerSocket) -> Result<Incoming, Error> {
+    loop {
+        match poll_fn(|cx| socket.poll_incoming(cx)).await? {
+            Incoming::Ping(pong) => {
+                socket.send_raw(&pong);
+                poll_fn(|cx| socket.poll_flush(cx)).await?;
+            }
+            Incoming::Other => {}
+            first @ (Incoming::Text(_) | Incoming::Binary(_)) => return Ok(first),
+        }
+    }
+}
 
 /// What matters of the first frame: older clients send no version, agents an instance id.
 #[derive(Deserialize)]
@@ -71,8 +86,7 @@ pub(crate) async fn serve_connection(registry: Arc<Registry>, side: Side, tcp: T
 
 /// Waits for OpenDataChannel and hands the websocket to its session.
 async fn open(registry: &Registry, side: Side, session_id: &str, mut socket: PeerSocket) {
-    let first = timeout(OPEN_LIMIT, poll_fn(|cx| socket.poll_incoming(cx))).await;
-    let body = match first {
+    let body = match timeout(OPEN_LIMIT, first_frame(&mut socket)).await {
         Ok(Ok(Incoming::Text(text))) => serde_json::from_str::<OpenDataChannel>(&text).ok(),
         Ok(Ok(Incoming::Binary(_) | Incoming::Ping(_) | Incoming::Other)) => None,
         Ok(Err(_)) | Err(_) => {

@@ -44,7 +44,8 @@ pub(crate) struct OutsideAgent {
     /// Why the program has ended the session.
     pub(crate) over: Option<String>,
     connected_before: bool,
-    ended: oneshot::Receiver<String>,
+    /// None once it has spoken.
+    ended: Option<oneshot::Receiver<String>>,
     _watcher: JoinSet<()>,
 }
 
@@ -72,7 +73,7 @@ impl OutsideAgent {
             link: SocketLink::new(Side::Agent),
             over: None,
             connected_before: false,
-            ended,
+            ended: Some(ended),
             _watcher: watcher,
         })
     }
@@ -88,9 +89,10 @@ impl OutsideAgent {
         let read = self.link.poll_read(cx, now, counters);
         let written = self.link.poll_write(cx, now, counters);
         let mut progress = read.progress || written.progress;
-        if self.over.is_none()
-            && let Poll::Ready(text) = Pin::new(&mut self.ended).poll(cx)
+        if let Some(ended) = &mut self.ended
+            && let Poll::Ready(text) = Pin::new(ended).poll(cx)
         {
+            self.ended = None;
             self.over = Some(text.unwrap_or_default());
             progress = true;
         }

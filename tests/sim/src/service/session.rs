@@ -290,8 +290,8 @@ impl SessionTask {
                 tracing::info!(session = %self.shared.session_id, again, "agent's link is up");
                 if again {
                     self.shared.counters.agent_reconnects.up();
-                    self.tell_client(MessageType::StartPublication, now);
                 }
+                self.tell_client(MessageType::StartPublication, now);
                 if !self.client.is_connected() {
                     self.tell_agent(MessageType::PausePublication, now);
                 }

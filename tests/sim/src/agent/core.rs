@@ -157,6 +157,11 @@ impl Agent {
         self.paused = false;
     }
 
+    /// The link broke with acknowledges on their way.
+    pub(crate) fn lose_acknowledges(&mut self, now: Instant) {
+        self.outbound.lose_acknowledges(now);
+    }
+
     /// Arms the reset between handing over and acknowledging.
     pub(crate) fn reset_at_next_acknowledge(&mut self) {
         self.reset_at_acknowledge = true;

@@ -219,8 +219,14 @@ impl InsideAgent {
 
     fn fault(&mut self, fault: LinkFault, now: Instant) -> Option<Link> {
         match fault {
-            LinkFault::Close { .. } | LinkFault::Reset | LinkFault::Fin | LinkFault::CloseMidFrame { .. } => {}
-            LinkFault::Away { for_ms } => self.link.refuse(now + Duration::from_millis(for_ms)),
+            LinkFault::Close { .. } => {}
+            LinkFault::Reset | LinkFault::Fin | LinkFault::CloseMidFrame { .. } => {
+                self.agent.lose_acknowledges(now);
+            }
+            LinkFault::Away { for_ms } => {
+                self.agent.lose_acknowledges(now);
+                self.link.refuse(now + Duration::from_millis(for_ms));
+            }
             LinkFault::ResetBeforeAcknowledge => {
                 self.agent.reset_at_next_acknowledge();
                 return None;

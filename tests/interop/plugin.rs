@@ -198,6 +198,7 @@ outcomes! {
     an_upload_with_the_agent_reset: UP, Outcome::Exact, [link(Side::Agent, LinkFault::Reset)];
     a_download_with_the_agent_reset: DOWN, Outcome::Stuck, [link(Side::Agent, LinkFault::Reset)];
     an_upload_with_the_agent_closed: UP, Outcome::Exact, [close(Side::Agent)];
-    a_download_with_the_agent_closed: DOWN, Outcome::Stuck, [close(Side::Agent)];
+    // Whether an acknowledge is just on its way is luck.
+    a_download_with_the_agent_closed: DOWN, Outcome::Exact | Outcome::Stuck, [close(Side::Agent)];
     a_download_with_spent_tokens: DOWN, Outcome::Stuck, [Fault::ExpireTokens { session: None }, close(Side::Client)];
 }

@@ -1,4 +1,5 @@
 //! The faults a client must survive are really there.
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! An agent that is a program; the test itself plays it.
+#![expect(clippy::unwrap_used, reason = "test code")]
 
 mod common;
 

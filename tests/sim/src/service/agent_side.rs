@@ -190,13 +190,15 @@ impl InsideAgent {
         {
             progress = true;
             self.agent.handle_frame(&frame, now);
-            change = change.or(self.transmit(now));
+            let lost = self.transmit(now);
+            change = change.or(lost);
         }
         progress |= self.agent.poll_port(cx, now);
         if self.link.up.has_room() {
             progress |= self.agent.pump(now);
         }
-        (progress, change.or(self.transmit(now)))
+        let lost = self.transmit(now);
+        (progress, change.or(lost))
     }
 
     /// What the agent wrote goes on its link; a link it lost is taken down on this side too.

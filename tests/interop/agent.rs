@@ -91,9 +91,8 @@ async fn survives(remote: bool, load: Load, faults: &[Fault]) {
 /// How many more websockets there must be after these faults, clients' and agents'.
 fn ends(faults: &[Fault]) -> (u64, u64) {
     let ended = |wanted| {
-        let ends = faults.iter().filter(|fault| match fault {
-            Fault::Link { side, fault, .. } => *side == wanted && !matches!(fault, LinkFault::Traffic(_)),
-            _ => false,
+        let ends = faults.iter().filter(|fault| {
+            matches!(fault, Fault::Link { side, fault, .. } if *side == wanted && !matches!(fault, LinkFault::Traffic(_)))
         });
         ends.count() as u64
     };

@@ -44,9 +44,7 @@ async fn the_cli_forwards_a_port() {
                 ticks.tick().await;
             }
         };
-        tokio::time::timeout(PATIENCE, listening)
-            .await
-            .expect("the plugin listens");
+        tokio::time::timeout(PATIENCE, listening).await.unwrap();
         let load = Load {
             key: 1,
             up: 500_000,

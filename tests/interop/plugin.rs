@@ -69,7 +69,7 @@ impl Forward {
                 }
             }
         };
-        let socket = tokio::time::timeout(PATIENCE, wait).await.expect("the plugin listens");
+        let socket = tokio::time::timeout(PATIENCE, wait).await.unwrap();
         socket.set_nodelay(true).unwrap();
         socket
     }

@@ -2,7 +2,7 @@
 
 use autossm_sim::{Disturbance, Fault, LinkFault, Pick, Port, PortFault, Side, Traffic, Way};
 
-use crate::bench::Bench;
+use crate::bench::{Bench, Outcome};
 use crate::programs::{AGENT, program, report};
 use crate::support::traffic::Load;
 
@@ -177,4 +177,23 @@ async fn thirty_resets_of_the_agents_side_double_nothing() {
     assert_eq!(sessions.len(), 1);
     assert_eq!(sessions[0].counters.agent_reconnects, 30);
     report("30 uploads of 3 MB, each with a reset of the agent's side: all exact");
+}
+
+/// AWS's agent tries for six seconds at most, then never again: the session is silent, and that is shown. Nothing local
+/// breaks, since whoever gives up first would decide that the bytes are lost.
+#[tokio::test]
+async fn an_agent_that_gave_up_is_shown_as_away() {
+    let Some(agent) = program(AGENT) else { return };
+    let bench = Bench::start(agent, false).await;
+    let address = bench.daemon.listener().await.unwrap();
+    let transfer = bench.far.transfer(address, up(20 * MB));
+    bench.far.until_moved(5 * MB).await;
+    bench.far.inject(&door(Side::Agent, PortFault::Refuse, 20_000)).await;
+    let outcome = bench.far.outcome(transfer).await;
+    assert_eq!(outcome, Outcome::Stuck);
+    let session = bench.daemon.session().await.unwrap();
+    assert!(session.agent_away && session.connections == 1, "{session:?}");
+    let state = bench.far.simulator.sessions().await.remove(0);
+    assert_eq!((state.counters.agent_reconnects, state.ended), (0, false));
+    report(&format!("away, the local connection open, phase {:?}", session.phase));
 }

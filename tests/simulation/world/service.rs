@@ -10,7 +10,8 @@ use crate::agent::{Agent, AgentOut};
 use crate::fault::Fault;
 use crate::net::{Frame, Happening, Heal, Link, Mode, ToAgent};
 use crate::plan::FarState;
-use crate::wire::{Kind, Msg, control};
+use crate::trace;
+use crate::wire::{Kind, Msg, brief, control};
 
 impl World {
     pub(super) fn command(&mut self, command: Command) {
@@ -189,6 +190,10 @@ impl World {
         else {
             return;
         };
+        match &message {
+            ToAgent::Message(bytes) => trace!(now, "agent gets {}", brief(bytes)),
+            ToAgent::Pause | ToAgent::Start => trace!(now, "agent gets {message:?}"),
+        }
         match message {
             ToAgent::Message(bytes) => {
                 self.side.streams = streams;
@@ -241,6 +246,7 @@ impl World {
         else {
             return;
         };
+        trace!(self.net.queue.now, "agent says {}", brief(&bytes));
         if self.loses_acks && Msg::decode_any(&bytes) == Kind::Ack {
             self.lost += 1;
             return;
@@ -304,6 +310,7 @@ impl World {
     }
 
     pub(crate) fn strike(&mut self, fault: &Fault) {
+        trace!(self.net.queue.now, "fault {fault:?}");
         let newest = self.newest();
         match *fault {
             Fault::Close(code) => {

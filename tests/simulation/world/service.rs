@@ -251,6 +251,11 @@ impl World {
             self.lost += 1;
             return;
         }
+        if self.hole > 0 && Msg::decode_any(&bytes) == Kind::Output {
+            self.hole -= 1;
+            self.lost += 1;
+            return;
+        }
         if !self.is_lost() {
             self.net.send_down(epoch, Frame::Binary(bytes));
         }
@@ -338,6 +343,7 @@ impl World {
                 self.loses = Some(every);
                 self.net.queue.after(time, Happening::Heal(Heal::Losses));
             }
+            Fault::Hole(messages) => self.hole = messages,
             Fault::LoseAcks(time) => {
                 self.loses_acks = true;
                 self.net.queue.after(time, Happening::Heal(Heal::Losses));

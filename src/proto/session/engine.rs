@@ -93,12 +93,12 @@ impl Session {
         if let Some(live) = &mut self.live {
             live.activity.handle_down(now);
         }
-        let noticed_after = match &work {
-            Work::Up(link) if cause != DropCause::Requested => now.since(link.last_inbound()),
-            _ => Duration::ZERO,
-        };
-        let held = matches!(&work, Work::Up(link) if link.proven && now.since(link.since) >= self.config.link_hold);
+        let (mut held, mut noticed_after) = (false, Duration::ZERO);
         if let Work::Up(link) = &work {
+            held = link.proven && now.since(link.since) >= self.config.link_hold;
+            if cause != DropCause::Requested {
+                noticed_after = now.since(link.last_inbound());
+            }
             self.streak.handle_drop(&cause, link.proven, held);
         }
         self.figures.drops = self.figures.drops.saturating_add(1);

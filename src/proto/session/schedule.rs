@@ -97,8 +97,8 @@ impl Activity {
 mod tests {
     use super::*;
 
-    const fn at(seconds: u64) -> Timestamp {
-        Timestamp::from_nanos(seconds * 1_000_000_000)
+    fn at(seconds: u64) -> Timestamp {
+        Timestamp::ZERO.after(Duration::from_secs(seconds))
     }
 
     #[test]

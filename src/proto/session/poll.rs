@@ -72,6 +72,7 @@ impl Session {
         if let Some(ping) = link.poll_ping(now) {
             return Some(Transmit::Ping(ping));
         }
+        let before = live.channel.stream().send().transmissions();
         let mut transmit = live.channel.poll_transmit(now);
         if transmit.is_none() && live.channel.wants_message(self.config.payload_limit) {
             let number = live.channel.stream().send().next_number();
@@ -81,6 +82,9 @@ impl Session {
             }
         }
         link.set_flying(live.channel.stream().send().is_flying(), now);
+        if live.channel.stream().send().transmissions() != before {
+            live.activity.handle_input(now);
+        }
         self.drain_mux();
         self.drain_records();
         transmit
@@ -90,7 +94,7 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Wakeup> {
         let work = match &self.work {
             Work::Idle => None,
-            Work::Waiting { until } => Some(Wakeup {
+            Work::Waiting { until, .. } => Some(Wakeup {
                 at: *until,
                 reason: Reason::Retry,
             }),
@@ -152,7 +156,7 @@ impl Session {
             );
         }
         match &self.work {
-            Work::Waiting { until } if *until <= now => {
+            Work::Waiting { until, .. } if *until <= now => {
                 let cause = self.cause.clone();
                 self.begin_attempt(&cause, now);
             }
@@ -185,6 +189,9 @@ impl Session {
         };
         let Some(live) = &mut self.live else { return };
         let epoch = link.epoch;
+        if link.proven && now.since(link.since) >= self.config.link_hold {
+            self.streak.forget();
+        }
         let since = live.channel.stream().send().contradicted_since();
         if since.is_some_and(|since| since.after(self.config.wedged_after) <= now) {
             let cause =
@@ -194,8 +201,11 @@ impl Session {
         }
         live.channel.handle_timeout(link.proven, now);
         if Self::may_finish(link, live) {
-            live.mux
-                .handle_timeout(live.channel.stream().send().oldest_unacknowledged(), now);
+            let send = live.channel.stream().send();
+            let (oldest, next) = (send.oldest_unacknowledged(), send.next_number());
+            if live.mux.handle_timeout(oldest, next, now) {
+                live.channel.push_harmless();
+            }
         }
         if !watches {
             return;
@@ -227,8 +237,9 @@ impl Session {
             self.handle_channel_event(event, now);
         }
         if let Some(live) = &mut self.live {
+            let open = matches!(&self.work, Work::Up(link) if Self::may_finish(link, live));
             live.mux
-                .handle_acknowledged(live.channel.stream().send().oldest_unacknowledged(), now);
+                .handle_acknowledged(live.channel.stream().send().oldest_unacknowledged(), open, now);
         }
         self.drain_mux();
         if let (Work::Up(link), Some(live)) = (&mut self.work, &self.live) {
@@ -253,6 +264,11 @@ impl Session {
                 if let Err(error) = live.mux.handle_payload(payload, now) {
                     let cause = format!("{error}: the session cannot go on, a new one is started");
                     self.end(&cause, true, now);
+                }
+            }
+            ChannelEvent::Late => {
+                if let Some(live) = &mut self.live {
+                    live.mux.handle_late(now);
                 }
             }
             ChannelEvent::Refused => {

@@ -31,12 +31,18 @@ pub(crate) struct Far {
 impl Far {
     /// Without a program the agent is the simulator's own.
     pub(crate) async fn start(agent: Option<PathBuf>) -> Self {
+        Self::behind(agent, None).await
+    }
+
+    /// Clients are told `front` as the address of the websockets.
+    pub(crate) async fn behind(agent: Option<PathBuf>, front: Option<SocketAddr>) -> Self {
         // AWS's agent names a socket file after the session's id, so that ids must differ between tests.
         static SEED: AtomicU64 = AtomicU64::new(0);
         let seed = (u64::from(std::process::id()) << 32) + SEED.fetch_add(1, Ordering::Relaxed);
         let settings = Config {
             seed,
             agent_program: agent,
+            advertise: front,
             hosts: [(REMOTE.to_owned(), "127.0.0.1".to_owned())].into(),
             ..Config::default()
         };

@@ -15,6 +15,7 @@
 //! - `AUTOSSM_INTEROP_PLUGIN`: a `session-manager-plugin`, started with its usual six arguments.
 //! - `AUTOSSM_INTEROP_AWS`: the AWS CLI, started as `aws ssm start-session --endpoint-url ...` with a `PATH` on which
 //!   that plugin comes first. It needs the plugin too.
+//! - `AUTOSSM_INTEROP_AUTOSSM`: an optimized build of autossm, for `figures` only (`--ignored figures`).
 //!
 //! What they showed, when and with which versions is in ARCHITECTURE.md, section "Interop".
 #![expect(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "test code")]
@@ -25,7 +26,10 @@ mod cli;
 #[path = "../sim/tests/common/mod.rs"]
 mod common;
 mod compare;
+mod figures;
 mod plugin;
 mod programs;
+#[path = "../bench/relay.rs"]
+mod relay;
 #[path = "../support/mod.rs"]
 mod support;

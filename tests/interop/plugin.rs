@@ -31,14 +31,14 @@ const DOWN: Load = Load {
 };
 
 /// A plugin that forwards to `port`; it is killed with this value.
-struct Forward {
-    address: SocketAddr,
-    _plugin: Child,
+pub(crate) struct Forward {
+    pub(crate) address: SocketAddr,
+    pub(crate) plugin: Child,
     _home: tempfile::TempDir,
 }
 
 impl Forward {
-    async fn start(plugin: &std::path::Path, far: &Far, port: u16) -> Self {
+    pub(crate) async fn start(plugin: &std::path::Path, far: &Far, port: u16) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
@@ -54,12 +54,12 @@ impl Forward {
         let plugin = start_plugin(plugin, home.path(), &far.simulator, &grant, &request);
         Self {
             address,
-            _plugin: plugin,
+            plugin,
             _home: home,
         }
     }
 
-    async fn connect(&self) -> TcpStream {
+    pub(crate) async fn connect(&self) -> TcpStream {
         let mut ticks = tokio::time::interval(Duration::from_millis(20));
         let wait = async {
             loop {

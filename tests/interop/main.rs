@@ -11,7 +11,8 @@
 //!   `ws://HOST:PORT/v1/data-channel/ID?role=publish_subscribe`, sends OpenDataChannel with that token as its first
 //!   frame, then acts as the agent's session worker does. When it exits, the session ends, and the last line of its
 //!   standard output is what the client is told. When the session ends otherwise, it gets `channel_closed`, and is
-//!   killed if it is still there when its websocket has closed.
+//!   killed if it is still there when its websocket has closed. Its standard input closes with the simulator, however
+//!   that ends: then it must end too.
 //! - `AUTOSSM_INTEROP_PLUGIN`: a `session-manager-plugin`, started with its usual six arguments.
 //! - `AUTOSSM_INTEROP_AWS`: the AWS CLI, started as `aws ssm start-session --endpoint-url ...` with a `PATH` on which
 //!   that plugin comes first. It needs the plugin too.

@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     Refuse(Duration),
     /// Some acknowledges or messages vanish in the service: every so many, for so long.
     Lose(u64, Duration),
+    /// So many data messages of the agent vanish, one after the other.
+    Hole(u64),
     /// Every acknowledge of the agent vanishes.
     LoseAcks(Duration),
     /// The agent's websocket is reset and comes back after this.

@@ -89,11 +89,77 @@ fn a_process_replaced_at_any_record() {
 #[test]
 fn a_hole_of_5000_messages() {
     let mut world = plain(1000, 8_000_000);
-    // The service loses what the agent sends for five seconds and more.
+    world.fault_at(Duration::from_millis(600), Fault::Hole(5000));
+    world.run();
+    assert_eq!(world.lost, 5000);
+    assert!(world.host.seen.most_reorder > 2_000_000, "{:?}", world.host.seen);
+}
+
+#[test]
+fn connections_that_end_while_no_process_is_there() {
+    // Others come all the time, also while the session is not attached again yet.
+    let later = (1..30).map(|nth| Plan {
+        open_at: Duration::from_millis(250 * nth),
+        ..Plan::plain(Manner::Exchange, 200, 200)
+    });
+    let plans: Vec<Plan> = std::iter::once(Plan::plain(Manner::Reset(3), 36, 500))
+        .chain(later)
+        .collect();
+    let start = || {
+        let mut world = World::new(SessionConfig::default(), AgentConfig::default(), plans.clone(), 1);
+        world.net.delay = Duration::from_millis(200);
+        world
+    };
+    let mut whole = start();
+    whole.run();
+    for record in 1..whole.host.journal.len() {
+        let mut world = start();
+        world.host.kill_at = Some(record);
+        world.run();
+        assert_eq!(world.host.seen.restores, 1);
+    }
+}
+
+/// The client has closed its half and waits for the answer.
+fn waits_for_its_answer() -> World {
+    let plan = Plan {
+        answer_delay: Duration::from_millis(3500),
+        ..Plan::plain(Manner::HalfClose, 3000, 3000)
+    };
+    World::new(SessionConfig::default(), AgentConfig::default(), vec![plan], 1)
+}
+
+#[test]
+fn a_dead_link_is_no_silence() {
+    let mut world = waits_for_its_answer();
+    // Everything is acknowledged, nothing flies, the next ping is far away: only the held-back FIN wants to go out.
+    let at = Duration::from_millis(1500);
+    world.fault_at(at, Fault::Stall(true, true, Duration::from_secs(14)));
+    world.run();
+}
+
+#[test]
+fn an_answer_that_waits_behind_a_refill_is_waited_for() {
+    let other = Plan {
+        far_chunk: 500,
+        far_gap: Duration::from_millis(10),
+        ..Plan::plain(Manner::Exchange, 1000, 120_000)
+    };
+    let waiting = Plan {
+        answer_delay: Duration::from_millis(3500),
+        ..Plan::plain(Manner::HalfClose, 3000, 3000)
+    };
+    let mut world = World::new(
+        SessionConfig::default(),
+        AgentConfig::default(),
+        vec![other, waiting],
+        1,
+    );
+    // The agent speaks into nothing for a while, and then has only its oldest message to send again and again.
     world.fault_at(
-        Duration::from_millis(600),
-        Fault::Discard(false, true, Duration::from_millis(5000)),
+        Duration::from_millis(700),
+        Fault::Discard(false, true, Duration::from_millis(4000)),
     );
     world.run();
-    assert!(world.host.seen.most_reorder > 1_000_000, "{:?}", world.host.seen);
+    assert!(world.host.seen.drops <= 1, "{:?}", world.host.seen);
 }

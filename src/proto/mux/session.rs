@@ -91,6 +91,9 @@ impl Mux {
             } else if stream.local_eof {
                 mux.half_closed.insert(id);
             }
+            if stream.room() > 0 {
+                mux.events.push_back(MuxEvent::Room { local: stream.local });
+            }
             mux.streams.insert(id, stream);
             mux.make_ready(id);
             mux.hand_over(id);
@@ -164,7 +167,7 @@ impl Mux {
         if stream.local_reset || stream.local_eof || stream.far_fin || bytes.is_empty() {
             return None;
         }
-        stream.active_at = now;
+        stream.touch(now);
         self.input_bytes = self.input_bytes.saturating_add(bytes.len());
         stream.take_input(bytes);
         // Ask for room events once the connection can no longer fill the next read.
@@ -178,7 +181,7 @@ impl Mux {
         let id = self.stream_of(local)?;
         let stream = self.streams.get_mut(&id)?;
         stream.local_eof = true;
-        stream.active_at = now;
+        stream.touch(now);
         self.half_closed.insert(id);
         Some(id)
     }
@@ -214,25 +217,40 @@ impl Mux {
     }
 
     /// Everything below this number is acknowledged. For a held-back FIN that is a sign of activity: the quiet time
-    /// begins when the far side has everything.
-    pub fn handle_acknowledged(&mut self, oldest_unacknowledged: u64, now: Timestamp) {
+    /// begins when the far side has everything. And it may be the proof that a FIN waits for; `open` says whether
+    /// answers could come.
+    pub fn handle_acknowledged(&mut self, oldest_unacknowledged: u64, open: bool, now: Timestamp) {
         let before = std::mem::replace(&mut self.acknowledged, oldest_unacknowledged);
+        if before == oldest_unacknowledged {
+            return;
+        }
+        let fresh = before..oldest_unacknowledged;
+        let mut proven = Vec::new();
         for id in &self.half_closed {
-            if let Some(stream) = self.streams.get_mut(id)
-                && stream
-                    .last_number
-                    .is_some_and(|number| (before..oldest_unacknowledged).contains(&number))
-            {
-                stream.active_at = now;
+            let Some(stream) = self.streams.get_mut(id) else {
+                continue;
+            };
+            if stream.last_number.is_some_and(|number| fresh.contains(&number)) {
+                stream.touch(now);
+            } else if stream.fin_proof.is_some_and(|number| number < oldest_unacknowledged) {
+                if open && stream.untaken() == 0 {
+                    proven.push(*id);
+                } else {
+                    stream.touch(now);
+                }
             }
+        }
+        for id in proven {
+            self.half_closed.remove(&id);
+            self.fins.push_back(id);
         }
     }
 
-    /// Answers can come again: while they could not, silence meant nothing.
-    pub fn handle_link_restored(&mut self, now: Timestamp) {
+    /// Answers can come again, or the agent is still sending old ones: until now, silence meant nothing.
+    pub fn handle_late(&mut self, now: Timestamp) {
         for id in &self.half_closed {
             if let Some(stream) = self.streams.get_mut(id) {
-                stream.active_at = now;
+                stream.touch(now);
             }
         }
     }
@@ -275,7 +293,7 @@ impl Mux {
             // Its FIN was about to go out: not while answers still come.
             self.fins.retain(|fin| *fin != id);
         }
-        stream.active_at = now;
+        stream.touch(now);
         self.untaken = self.untaken.saturating_add(bytes.len());
         stream.take_output(bytes);
         self.hand_over(id);

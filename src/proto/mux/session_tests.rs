@@ -87,14 +87,27 @@ fn fin_waits_for_acknowledges_and_for_quiet() {
     assert_eq!(mux.fin_at(7), None, "message 7 is not acknowledged");
     let due = NOW.after(GRACE);
     assert_eq!(mux.fin_at(8), Some(due));
-    mux.handle_timeout(8, Timestamp::from_nanos(due.as_nanos() - 1));
+    assert!(!mux.handle_timeout(8, 8, Timestamp::from_nanos(due.as_nanos() - 1)));
+    assert!(
+        mux.handle_timeout(8, 8, due),
+        "a message must prove that the silence is none of the link's"
+    );
+    assert_eq!(mux.fin_at(8), None);
     assert_eq!(built(&mut mux), []);
-    mux.handle_timeout(8, due);
-    // An answer that comes before the FIN is built takes it back.
+    // An answer that comes before the proof takes the FIN back.
     from_agent(&mut mux, FrameCommand::Psh, STREAM, b"late answer");
+    mux.handle_acknowledged(9, true, due);
     assert_eq!(built(&mut mux), []);
     mux.handle_local_written(LOCAL, 11);
-    mux.handle_timeout(8, due);
+    let due = due.after(GRACE);
+    assert!(mux.handle_timeout(9, 9, due));
+    // So does a new link: an answer may have been lost with the old one.
+    mux.handle_late(due);
+    mux.handle_acknowledged(10, true, due);
+    assert_eq!(built(&mut mux), []);
+    let due = due.after(GRACE);
+    assert!(mux.handle_timeout(10, 10, due));
+    mux.handle_acknowledged(11, true, due);
     assert_eq!(built(&mut mux), [(FrameCommand::Fin, STREAM, 0)]);
     assert_eq!(events(&mut mux).last(), Some(&MuxEvent::Finished { local: LOCAL }));
     assert!(mux.is_empty());

@@ -54,6 +54,8 @@ pub(super) struct Stream {
     pub(super) last_number: Option<u64>,
     /// The last sign of activity: bytes either way, or the local half-close.
     pub(super) active_at: Timestamp,
+    /// The message whose acknowledge shows that silence up to the end of the grace period was silence, not a dead link.
+    pub(super) fin_proof: Option<u64>,
     /// Room was zero when it was last asked for: say when it is positive again.
     pub(super) starved: bool,
 }
@@ -76,6 +78,7 @@ impl Stream {
             received: 0,
             last_number: None,
             active_at: now,
+            fin_proof: None,
             starved: true,
         }
     }
@@ -95,6 +98,12 @@ impl Stream {
             last_number,
             ..Self::new(stream.local, now)
         }
+    }
+
+    /// A sign of activity: a held-back FIN waits for another grace period.
+    pub(super) const fn touch(&mut self, now: Timestamp) {
+        self.active_at = now;
+        self.fin_proof = None;
     }
 
     /// Bytes the stream would take from its local connection.

@@ -268,7 +268,7 @@ impl Session {
         }
         if let Some(live) = &mut self.live {
             live.handshake_deadline = None;
-            live.mux.handle_link_restored(now);
+            live.mux.handle_late(now);
         }
         self.set_phase(Phase::Attached, "the agent answers".to_owned(), now);
         self.open_waiting(now);

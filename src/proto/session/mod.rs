@@ -133,8 +133,17 @@ impl Session {
     /// Goes on with a session that another process held: its journal, and the local connections that survived it
     /// (correct the journal by what they have written first: [`State::correct_written`]). Call `start` next.
     pub fn restore(mut self, state: &State, locals: impl IntoIterator<Item = LocalId>, now: Timestamp) -> Self {
-        for local in locals {
-            self.next_local = self.next_local.max(local.0.saturating_add(1));
+        let locals: BTreeSet<LocalId> = locals.into_iter().collect();
+        let mut state = state.clone();
+        // Connections that ended while no process was there to see it: their streams must not stay open.
+        for stream in state.streams_without(&locals) {
+            let record = Record::LocalReset { stream };
+            state.apply(record.clone());
+            self.records.push_back(record);
+        }
+        let last = locals.last().copied().max(state.last_local());
+        self.next_local = last.map_or(0, |local| local.0.saturating_add(1));
+        for local in locals.iter().copied() {
             match state.fate(local) {
                 LocalFate::GoesOn => {}
                 LocalFate::Finished => self.events.push_back(Event::Finished { local }),

@@ -194,8 +194,11 @@ impl Session {
         }
         live.channel.handle_timeout(link.proven, now);
         if Self::may_finish(link, live) {
-            live.mux
-                .handle_timeout(live.channel.stream().send().oldest_unacknowledged(), now);
+            let send = live.channel.stream().send();
+            let (oldest, next) = (send.oldest_unacknowledged(), send.next_number());
+            if live.mux.handle_timeout(oldest, next, now) {
+                live.channel.push_harmless();
+            }
         }
         if !watches {
             return;
@@ -227,8 +230,9 @@ impl Session {
             self.handle_channel_event(event, now);
         }
         if let Some(live) = &mut self.live {
+            let open = matches!(&self.work, Work::Up(link) if Self::may_finish(link, live));
             live.mux
-                .handle_acknowledged(live.channel.stream().send().oldest_unacknowledged(), now);
+                .handle_acknowledged(live.channel.stream().send().oldest_unacknowledged(), open, now);
         }
         self.drain_mux();
         if let (Work::Up(link), Some(live)) = (&mut self.work, &self.live) {
@@ -253,6 +257,11 @@ impl Session {
                 if let Err(error) = live.mux.handle_payload(payload, now) {
                     let cause = format!("{error}: the session cannot go on, a new one is started");
                     self.end(&cause, true, now);
+                }
+            }
+            ChannelEvent::Late => {
+                if let Some(live) = &mut self.live {
+                    live.mux.handle_late(now);
                 }
             }
             ChannelEvent::Refused => {

@@ -46,6 +46,8 @@ pub(crate) struct World {
     /// Every so many messages vanish in the service.
     loses: Option<u64>,
     loses_acks: bool,
+    /// So many data messages of the agent are still to vanish.
+    hole: u64,
     carried: u64,
     slow_at: Option<(Timestamp, Duration)>,
     /// The dead process has been dealt with.
@@ -84,6 +86,7 @@ impl World {
             refuses: false,
             loses: None,
             loses_acks: false,
+            hole: 0,
             carried: 0,
             slow_at: None,
             buried: false,

@@ -52,7 +52,11 @@ impl Channel {
         let head = read_head(&mut socket).await?;
         let key = head
             .lines()
-            .find_map(|line| line.to_ascii_lowercase().starts_with("sec-websocket-key:").then(|| line[18..].trim()))
+            .find_map(|line| {
+                line.to_ascii_lowercase()
+                    .starts_with("sec-websocket-key:")
+                    .then(|| line[18..].trim())
+            })
             .unwrap_or_default();
         let accept = derive_accept_key(key.as_bytes());
         let answer = format!(
@@ -68,7 +72,12 @@ impl Channel {
             // Its end is the websocket's: nothing to report.
             let _ended = listen(BufReader::new(read), &to, &log).await;
         });
-        Ok(Self { writer, seen, next: 0, reader })
+        Ok(Self {
+            writer,
+            seen,
+            next: 0,
+            reader,
+        })
     }
 
     /// Writes these bytes as they are.
@@ -89,28 +98,33 @@ impl Channel {
         payload_type: PayloadType,
         payload: impl Into<Bytes>,
     ) -> io::Result<()> {
-        self.frame(BINARY, &message(message_type, number, payload_type, payload.into())).await
+        self.frame(BINARY, &message(message_type, number, payload_type, payload.into()))
+            .await
     }
 
     /// The agent's next message.
     pub(crate) async fn output(&mut self, payload_type: PayloadType, payload: impl Into<Bytes>) -> io::Result<()> {
         let number = self.next;
         self.next += 1;
-        self.message(MessageType::OutputStreamData, number, payload_type, payload).await
+        self.message(MessageType::OutputStreamData, number, payload_type, payload)
+            .await
     }
 
     /// The service's own word that a session is over.
     pub(crate) async fn close_session(&self, session_id: &str, output: &str) -> io::Result<()> {
         let body = serde_json::json!({ "SessionId": session_id, "Output": output });
         let body = Bytes::from(body.to_string());
-        self.message(MessageType::ChannelClosed, 0, PayloadType::NONE, body).await
+        self.message(MessageType::ChannelClosed, 0, PayloadType::NONE, body)
+            .await
     }
 
     /// A good agent's handshake, until the client may send data.
     pub(crate) async fn handshake(&mut self) -> io::Result<()> {
         self.output(PayloadType::HANDSHAKE_REQUEST, REQUEST).await?;
         self.until("a handshake response", |seen| {
-            seen.messages.iter().any(|(_, kind)| *kind == PayloadType::HANDSHAKE_RESPONSE)
+            seen.messages
+                .iter()
+                .any(|(_, kind)| *kind == PayloadType::HANDSHAKE_RESPONSE)
         })
         .await;
         self.output(PayloadType::HANDSHAKE_COMPLETE, &b"{}"[..]).await?;

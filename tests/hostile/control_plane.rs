@@ -17,18 +17,28 @@ async fn behave(mut channel: Channel, _nth: usize) -> io::Result<()> {
 fn huge(_call: &str, nth: usize, body: &str) -> Answer {
     let (head, filler) = match nth {
         // 1 GB as announced, and as much without an announcement.
-        0 => ("HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n".to_owned(), vec![b' '; 1 << 20]),
+        0 => (
+            "HTTP/1.1 200 OK\r\nContent-Length: 1073741824\r\n\r\n".to_owned(),
+            vec![b' '; 1 << 20],
+        ),
         1 => {
             let mut chunk = b"100000\r\n".to_vec();
             chunk.resize((1 << 20) + 8, b'[');
             chunk.extend_from_slice(b"\r\n");
-            ("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(), chunk)
+            (
+                "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n".to_owned(),
+                chunk,
+            )
         }
         2 => ("HTTP/1.1 200 OK\r\n".to_owned(), b"X-A: b\r\n".repeat(1 << 17)),
         3 => ("HTTP/1.1 500 Error\r\nX: ".to_owned(), vec![b'a'; 1 << 20]),
         _ => return Answer::Json(body.to_owned()),
     };
-    Answer::Raw { head, filler, times: 1024 }
+    Answer::Raw {
+        head,
+        filler,
+        times: 1024,
+    }
 }
 
 #[tokio::test]
@@ -124,7 +134,9 @@ fn answer_long(_call: &str, nth: usize, _body: &str) -> Answer {
 #[tokio::test]
 async fn long_texts_of_the_control_plane_are_cut() {
     Bench::run(answer_long, attack(behave), CEILING, async |bench| {
-        bench.until("victim", "three attempts", |session| session.attempts > 3).await;
+        bench
+            .until("victim", "three attempts", |session| session.attempts > 3)
+            .await;
         let session = bench.session("victim").await;
         assert!(session.cause.len() < 1000, "a cause of {} bytes", session.cause.len());
     })

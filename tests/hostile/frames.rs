@@ -15,7 +15,12 @@ const MIB: usize = 1 << 20;
 
 /// Frames that hold no message this client could want.
 fn malformed() -> Vec<Vec<u8>> {
-    let whole = message(MessageType::OutputStreamData, 2, PayloadType::OUTPUT, Bytes::from_static(b"x"));
+    let whole = message(
+        MessageType::OutputStreamData,
+        2,
+        PayloadType::OUTPUT,
+        Bytes::from_static(b"x"),
+    );
     let changed = |at: usize, bytes: &[u8]| {
         let mut frame = whole.clone();
         frame[at..at + bytes.len()].copy_from_slice(bytes);
@@ -53,8 +58,13 @@ async fn malformed_frames_are_ignored() {
     Bench::run(good, attack(send_malformed), CEILING, async |bench| {
         let all = malformed().len() as u64;
         bench.victim_attached().await;
-        let session = bench.until("victim", "all ignored", |session| session.figures.ignored >= all).await;
-        assert_eq!((session.figures.ignored, session.figures.drops, session.figures.starts), (all, 0, 1));
+        let session = bench
+            .until("victim", "all ignored", |session| session.figures.ignored >= all)
+            .await;
+        assert_eq!(
+            (session.figures.ignored, session.figures.drops, session.figures.starts),
+            (all, 0, 1)
+        );
     })
     .await;
 }
@@ -63,7 +73,12 @@ async fn malformed_frames_are_ignored() {
 async fn damage(mut channel: Channel, _nth: usize) -> io::Result<()> {
     channel.handshake().await?;
     let number = channel.next;
-    let good = message(MessageType::OutputStreamData, number, PayloadType::FLAG, Bytes::from_static(b"good"));
+    let good = message(
+        MessageType::OutputStreamData,
+        number,
+        PayloadType::FLAG,
+        Bytes::from_static(b"good"),
+    );
     let mut bad = good.clone();
     *bad.last_mut().unwrap() ^= 1;
     channel.frame(BINARY, &bad).await?;
@@ -73,7 +88,9 @@ async fn damage(mut channel: Channel, _nth: usize) -> io::Result<()> {
         "damage was acknowledged"
     } else {
         channel.frame(BINARY, &good).await?;
-        channel.until("its acknowledge", |seen| seen.acknowledged.contains(&number)).await;
+        channel
+            .until("its acknowledge", |seen| seen.acknowledged.contains(&number))
+            .await;
         "damage was refused"
     };
     channel.close_session(SESSION, word).await?;
@@ -112,12 +129,19 @@ fn forbidden() -> Vec<Vec<u8>> {
     ]
 }
 
-async fn break_rules(mut channel: Channel, nth: usize) -> io::Result<()> {
+/// Waits until the session is attached: its local client has a stream, or the client has shown itself again.
+async fn established(channel: &mut Channel, nth: usize) -> io::Result<()> {
     if nth == 0 {
         channel.handshake().await?;
+        channel.until("a stream", |seen| !seen.output.is_empty()).await;
     } else {
         channel.until("a message", |seen| !seen.messages.is_empty()).await;
     }
+    Ok(())
+}
+
+async fn break_rules(mut channel: Channel, nth: usize) -> io::Result<()> {
+    established(&mut channel, nth).await?;
     if let Some(bytes) = forbidden().get(nth) {
         channel.raw(bytes).await?;
     }
@@ -128,6 +152,7 @@ async fn break_rules(mut channel: Channel, nth: usize) -> io::Result<()> {
 #[tokio::test]
 async fn a_broken_websocket_is_a_drop_with_a_cause() {
     Bench::run(good, attack(break_rules), CEILING, async |bench| {
+        let _client = bench.victim_client().await;
         let all = forbidden().len();
         let over = bench
             .until("victim", "all drops", |session| {
@@ -144,16 +169,15 @@ async fn a_broken_websocket_is_a_drop_with_a_cause() {
 
 /// One message of 100 MB, then one of as much in pieces.
 async fn send_huge(mut channel: Channel, nth: usize) -> io::Result<()> {
+    established(&mut channel, nth).await?;
     match nth {
         0 => {
-            channel.handshake().await?;
             channel.raw(&frame_head(0x80 | BINARY, 100 << 20)).await?;
             for _ in 0..100 {
                 channel.raw(&vec![0; MIB]).await?;
             }
         }
         1 => {
-            channel.until("a message", |seen| !seen.messages.is_empty()).await;
             channel.raw(&frame(BINARY, &vec![0; 64 << 10])).await?;
             for _ in 0..1600 {
                 channel.raw(&frame(0, &vec![0; 64 << 10])).await?;
@@ -168,6 +192,7 @@ async fn send_huge(mut channel: Channel, nth: usize) -> io::Result<()> {
 #[tokio::test]
 async fn messages_of_100_mb_are_not_taken() {
     Bench::run(good, attack(send_huge), CEILING, async |bench| {
+        let _client = bench.victim_client().await;
         let over = bench
             .until("victim", "two drops", |session| {
                 session.figures.drops == 2 && session.phase == autossm_proto::session::Phase::Attached

@@ -90,7 +90,11 @@ impl Service {
                 connections.spawn(running);
             }
         });
-        Ok(Self { url, released, _tasks: tasks })
+        Ok(Self {
+            url,
+            released,
+            _tasks: tasks,
+        })
     }
 
     /// From now on it answers.
@@ -99,13 +103,27 @@ impl Service {
     }
 }
 
-async fn answer_calls(mut socket: TcpStream, script: Script, calls: &AtomicUsize, channels: SocketAddr) -> io::Result<()> {
+async fn answer_calls(
+    mut socket: TcpStream,
+    script: Script,
+    calls: &AtomicUsize,
+    channels: SocketAddr,
+) -> io::Result<()> {
     loop {
         let head = read_head(&mut socket).await?.to_ascii_lowercase();
-        let header = |name: &str| head.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
+        let header = |name: &str| {
+            head.lines()
+                .find_map(|line| line.strip_prefix(name))
+                .unwrap_or_default()
+                .trim()
+        };
         let mut body = vec![0; header("content-length:").parse().unwrap_or(0)];
         socket.read_exact(&mut body).await?;
-        let call = header("x-amz-target:").rsplit('.').next().unwrap_or_default().to_owned();
+        let call = header("x-amz-target:")
+            .rsplit('.')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
         let good = serde_json::json!({
             "SessionId": SESSION,
             "TokenValue": TOKEN,

@@ -206,3 +206,19 @@ proptest::proptest! {
         }
     }
 }
+
+/// A hostile agent could fill the memory with one byte for a connection that does not read in each large message.
+#[test]
+fn a_small_part_of_a_message_does_not_keep_the_message() {
+    let mut mux = mux();
+    let mut payload = BytesMut::new();
+    put_frame(&mut payload, FrameCommand::Psh, STREAM, &[1; 700]);
+    put_frame(&mut payload, FrameCommand::Psh, 99, &[2; 30_000]);
+    let payload = payload.freeze();
+    mux.handle_payload(payload.clone(), NOW).unwrap();
+    let [MuxEvent::Data { bytes, .. }] = &events(&mut mux)[..] else {
+        panic!("one piece of data");
+    };
+    let kept = payload.as_ptr_range();
+    assert!(bytes.len() == 700 && !kept.contains(&bytes.as_ptr()));
+}

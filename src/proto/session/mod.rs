@@ -4,6 +4,8 @@ mod api;
 mod config;
 mod ending;
 mod engine;
+#[cfg(test)]
+mod hostile_tests;
 mod link;
 mod locals;
 mod phase;
@@ -18,6 +20,7 @@ pub use config::SessionConfig;
 pub use phase::Phase;
 pub use snapshot::{DropRecord, Figures, Snapshot};
 use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
 use std::time::Duration;
 
 use crate::Timestamp;
@@ -83,7 +86,6 @@ enum Work {
 }
 
 /// An AWS session: what survives every drop.
-#[derive(Debug)]
 struct Live {
     session_id: String,
     stream_url: String,
@@ -93,6 +95,17 @@ struct Live {
     /// Until when the handshake must be done.
     handshake_deadline: Option<Timestamp>,
     pongs: PongHabit,
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live")
+            .field("session_id", &self.session_id)
+            .field("token", &self.token)
+            .field("channel", &self.channel)
+            .field("mux", &self.mux)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A token that no websocket has spent.

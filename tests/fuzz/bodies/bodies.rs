@@ -46,7 +46,11 @@ fn handshake(data: &[u8]) {
             match state.handle(payload_type, data, VERSION) {
                 Ok(step) => {
                     let answer = step.response.map_or(0, |response| response.len());
-                    assert!(answer <= 4096 + GROWTH * data.len(), "{answer} bytes for {}", data.len());
+                    assert!(
+                        answer <= 4096 + GROWTH * data.len(),
+                        "{answer} bytes for {}",
+                        data.len()
+                    );
                     assert!(step.refused.is_none_or(|error| !error.to_string().is_empty()));
                 }
                 Err(error) => assert!(!error.to_string().is_empty()),
@@ -54,6 +58,9 @@ fn handshake(data: &[u8]) {
         }
         // A good request, so that the next type meets the state after it.
         let request = br#"{"AgentVersion":"3.3.1142.0","RequestedClientActions":[]}"#;
-        state = state.handle(PayloadType::HANDSHAKE_REQUEST, request, VERSION).unwrap().next;
+        state = state
+            .handle(PayloadType::HANDSHAKE_REQUEST, request, VERSION)
+            .unwrap()
+            .next;
     }
 }

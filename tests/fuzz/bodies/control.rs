@@ -56,7 +56,10 @@ fn socket() -> &'static std::path::Path {
         let (ready, wait) = std::sync::mpsc::channel();
         let bound = path.clone();
         std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
             runtime.block_on(async move {
                 let socket = ControlSocket::bind(&bound).unwrap();
                 ready.send(()).unwrap();

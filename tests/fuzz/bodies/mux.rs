@@ -4,9 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use autossm_proto::Timestamp;
-use autossm_proto::mux::{
-    Decoder, FrameCommand, InvalidFrame, Item, Message, Mux, MuxEvent, MuxLimits, put_frame,
-};
+use autossm_proto::mux::{Decoder, FrameCommand, InvalidFrame, Item, Message, Mux, MuxEvent, MuxLimits, put_frame};
 use autossm_proto::session::LocalId;
 use bytes::{Bytes, BytesMut};
 
@@ -152,8 +150,12 @@ impl World {
             }
             6 => {
                 self.now = self.now.after(Duration::from_millis(u64::from(cursor.short())));
-                self.mux.handle_acknowledged(self.number, self.now);
-                self.mux.handle_timeout(self.number, self.now);
+                let open = cursor.byte() % 4 > 0;
+                self.mux.handle_acknowledged(self.number, open, self.now);
+                if self.mux.handle_timeout(self.number, self.number, self.now) {
+                    // The message it asks for, which releases the FINs once it is acknowledged.
+                    self.number += 1;
+                }
                 let overdue = self.mux.fin_at(self.number).is_some_and(|at| at <= self.now);
                 assert!(!overdue, "a FIN is due after its time-out was handled");
             }
@@ -188,7 +190,10 @@ impl World {
             return;
         }
         if let Some(stream) = self.mux.open(id, self.now) {
-            let local = Local { stream, ..Local::default() };
+            let local = Local {
+                stream,
+                ..Local::default()
+            };
             self.locals.insert(id, local);
         }
     }
@@ -262,7 +267,10 @@ impl World {
             | MuxEvent::Reset { local, .. }
             | MuxEvent::Room { local }) = &event;
             let state = self.locals.get_mut(local).unwrap();
-            assert!(!state.ended || matches!(event, MuxEvent::Room { .. }), "{event:?} after the end");
+            assert!(
+                !state.ended || matches!(event, MuxEvent::Room { .. }),
+                "{event:?} after the end"
+            );
             match event {
                 MuxEvent::Data { bytes, .. } => {
                     assert!(!bytes.is_empty());
@@ -287,7 +295,10 @@ impl World {
         for _ in 0..100_000 {
             let mut moved = self.build();
             for id in &ids {
-                let written = self.locals.get_mut(id).map_or(0, |local| std::mem::take(&mut local.unwritten));
+                let written = self
+                    .locals
+                    .get_mut(id)
+                    .map_or(0, |local| std::mem::take(&mut local.unwritten));
                 self.mux.handle_local_written(*id, written);
                 moved |= written > 0;
             }

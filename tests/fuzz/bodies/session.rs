@@ -80,7 +80,9 @@ pub(crate) fn run(data: &[u8]) {
     assert!(!format!("{:?} {:?}", world.session, world.session.snapshot()).contains(CANARY));
     // A new process takes over what has not ended, or has ended and not written everything.
     let ended = std::mem::take(&mut world.ended);
-    world.locals.retain(|local, unwritten| *unwritten > 0 || !ended.contains(local));
+    world
+        .locals
+        .retain(|local, unwritten| *unwritten > 0 || !ended.contains(local));
     let locals: Vec<LocalId> = world.locals.keys().copied().collect();
     let fresh = Session::new(config, Box::new(Steady), 2, Duration::from_secs(1_700_000_000));
     world.session = fresh.restore(&world.journal, locals, world.now);
@@ -137,12 +139,18 @@ impl World {
     fn answer(&mut self, choice: u8) {
         if self.calls.is_empty() {
             let attempt = Attempt(u64::from(choice));
-            let outcome = Outcome::Dialed { attempt, epoch: Epoch(u64::from(choice)) };
+            let outcome = Outcome::Dialed {
+                attempt,
+                epoch: Epoch(u64::from(choice)),
+            };
             return self.session.handle_outcome(outcome, self.now);
         }
         let failure = |attempt| Outcome::Failed {
             attempt,
-            failure: Failure { class: class(choice), text: "refused".to_owned() },
+            failure: Failure {
+                class: class(choice),
+                text: "refused".to_owned(),
+            },
         };
         let outcome = match self.calls.remove(0) {
             Command::Start { attempt } | Command::Resume { attempt, .. } | Command::Dial { attempt, .. }
@@ -150,7 +158,10 @@ impl World {
             {
                 failure(attempt)
             }
-            Command::Start { attempt } => Outcome::Started { attempt, grant: grant() },
+            Command::Start { attempt } => Outcome::Started {
+                attempt,
+                grant: grant(),
+            },
             Command::Resume { attempt, .. } => Outcome::Resumed {
                 attempt,
                 grant: ResumeGrant {
@@ -208,7 +219,11 @@ impl World {
 
     fn acknowledge(&mut self, cursor: &mut Cursor<'_>) {
         let place = cursor.byte();
-        let number = if place < 240 { self.used - i64::from(place % 16) } else { long(cursor) };
+        let number = if place < 240 {
+            self.used - i64::from(place % 16)
+        } else {
+            long(cursor)
+        };
         let body = AcknowledgeBody {
             acknowledged_message_type: "input_stream_data".to_owned(),
             acknowledged_message_id: Uuid::from_random(1, 2),
@@ -224,9 +239,19 @@ impl World {
         self.transmit(8);
         let next = self.next;
         let request = Bytes::from_static(REQUEST.as_bytes());
-        self.message(MessageType::OutputStreamData, next, PayloadType::HANDSHAKE_REQUEST, request);
+        self.message(
+            MessageType::OutputStreamData,
+            next,
+            PayloadType::HANDSHAKE_REQUEST,
+            request,
+        );
         let complete = Bytes::from_static(b"{}");
-        self.message(MessageType::OutputStreamData, next + 1, PayloadType::HANDSHAKE_COMPLETE, complete);
+        self.message(
+            MessageType::OutputStreamData,
+            next + 1,
+            PayloadType::HANDSHAKE_COMPLETE,
+            complete,
+        );
         self.next += 2;
         self.drain();
         self.transmit(8);
@@ -245,16 +270,31 @@ impl World {
                 0 => put_frame(&mut frames, FrameCommand::Fin, stream, &[]),
                 1 => put_frame(&mut frames, FrameCommand::Syn, stream, &[]),
                 2 => put_frame(&mut frames, FrameCommand::Nop, stream, &[]),
-                _ => put_frame(&mut frames, FrameCommand::Psh, stream, &vec![1; usize::from(cursor.short() % 2048)]),
+                _ => put_frame(
+                    &mut frames,
+                    FrameCommand::Psh,
+                    stream,
+                    &vec![1; usize::from(cursor.short() % 2048)],
+                ),
             }
         }
         let next = self.next;
-        self.message(MessageType::OutputStreamData, next, PayloadType::OUTPUT, frames.freeze());
+        self.message(
+            MessageType::OutputStreamData,
+            next,
+            PayloadType::OUTPUT,
+            frames.freeze(),
+        );
         self.next += 1;
     }
 
     fn local(&mut self, cursor: &mut Cursor<'_>) {
-        let Some(local) = self.locals.keys().nth(usize::from(cursor.byte()) % self.locals.len().max(1)).copied() else {
+        let Some(local) = self
+            .locals
+            .keys()
+            .nth(usize::from(cursor.byte()) % self.locals.len().max(1))
+            .copied()
+        else {
             return;
         };
         match cursor.byte() % 5 {
@@ -266,7 +306,8 @@ impl World {
             }
             _ => {
                 let length = usize::from(cursor.short()).min(self.session.local_room(local));
-                self.session.handle_local_data(local, Bytes::from(vec![2; length]), self.now);
+                self.session
+                    .handle_local_data(local, Bytes::from(vec![2; length]), self.now);
             }
         }
     }
@@ -355,7 +396,10 @@ impl World {
 
 /// Any number.
 fn long(cursor: &mut Cursor<'_>) -> i64 {
-    cursor.bytes(8).iter().fold(0, |number, byte| number << 8 | i64::from(*byte))
+    cursor
+        .bytes(8)
+        .iter()
+        .fold(0, |number, byte| number << 8 | i64::from(*byte))
 }
 
 fn grant() -> Grant {
@@ -369,7 +413,9 @@ fn grant() -> Grant {
 fn class(choice: u8) -> FailureClass {
     match choice % 8 {
         0 => FailureClass::Network,
-        1 => FailureClass::Throttled { retry_after: Some(Duration::from_secs(1)) },
+        1 => FailureClass::Throttled {
+            retry_after: Some(Duration::from_secs(1)),
+        },
         2 => FailureClass::Credentials,
         3 => FailureClass::AccessDenied,
         4 => FailureClass::TargetNotConnected,

@@ -4,6 +4,8 @@
 
 #[path = "../bodies/bodies.rs"]
 mod bodies;
+#[path = "corpus.rs"]
+mod corpus;
 #[path = "../bodies/cursor.rs"]
 mod cursor;
 #[path = "../bodies/mux.rs"]
@@ -12,8 +14,6 @@ mod mux;
 mod session;
 #[path = "../bodies/wire.rs"]
 mod wire;
-#[path = "corpus.rs"]
-mod corpus;
 
 #[test]
 fn wire() {

@@ -8,7 +8,11 @@ fn folder() -> std::path::PathBuf {
     let package = Path::new(env!("CARGO_MANIFEST_DIR"));
     let here = |root: &Path| root.join("tests/fuzz/corpus");
     let beside = here(package);
-    if beside.exists() { beside } else { here(&package.join("../..")) }
+    if beside.exists() {
+        beside
+    } else {
+        here(&package.join("../.."))
+    }
 }
 
 /// Runs `body` over every file of the target's corpus; a panic names the file.

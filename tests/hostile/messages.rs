@@ -69,7 +69,7 @@ async fn deep_and_huge_handshakes_end_the_session_with_a_short_cause() {
     Bench::run(good, attack(ask_nonsense), CEILING, async |bench| {
         bench.victim_attached().await;
         let session = bench.session("victim").await;
-        assert_eq!(session.figures.starts as usize, requests().len() + 1);
+        assert_eq!(session.figures.starts, requests().len() as u64 + 1);
         let log = bench.daemon.log();
         let mut ends: Vec<&str> = log
             .lines()

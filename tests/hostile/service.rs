@@ -67,12 +67,11 @@ impl Service {
         let (url, at) = (format!("http://{}", control.local_addr()?), channels.local_addr()?);
         let (released, wait) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        let waits = wait.clone();
         tasks.spawn(async move {
             let calls = Arc::new(AtomicUsize::new(0));
             let mut connections = JoinSet::new();
             while let Ok((socket, _)) = control.accept().await {
-                let (calls, mut wait) = (Arc::clone(&calls), waits.clone());
+                let (calls, mut wait) = (Arc::clone(&calls), wait.clone());
                 connections.spawn(async move {
                     if wait.wait_for(|released| *released).await.is_err() {
                         return;

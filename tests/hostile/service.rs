@@ -51,54 +51,70 @@ where
     Arc::new(move |socket, nth| Box::pin(async move { run(Channel::accept(socket).await?, nth).await }))
 }
 
-/// A running service. It ends with its value.
+/// A running service, on a thread of its own so that its floods do not slow the simulator down. It ends with its value.
 #[derive(Debug)]
 pub(crate) struct Service {
     pub(crate) url: String,
+    /// The thread ends when this is dropped.
     released: watch::Sender<bool>,
-    _tasks: JoinSet<()>,
 }
 
 impl Service {
     /// Listens, but lets everybody wait until it is released.
     pub(crate) async fn start(script: Script, attack: Attack) -> io::Result<Self> {
-        let control = TcpListener::bind("127.0.0.1:0").await?;
-        let channels = TcpListener::bind("127.0.0.1:0").await?;
-        let (url, at) = (format!("http://{}", control.local_addr()?), channels.local_addr()?);
         let (released, wait) = watch::channel(false);
-        let mut tasks = JoinSet::new();
-        tasks.spawn(async move {
-            let calls = Arc::new(AtomicUsize::new(0));
-            let mut connections = JoinSet::new();
-            while let Ok((socket, _)) = control.accept().await {
-                let (calls, mut wait) = (Arc::clone(&calls), wait.clone());
-                connections.spawn(async move {
-                    if wait.wait_for(|released| *released).await.is_err() {
-                        return;
-                    }
-                    let _ended = answer_calls(socket, script, &calls, at).await;
-                });
-            }
+        let (tell, told) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .unwrap();
+            runtime.block_on(async {
+                let control = TcpListener::bind("127.0.0.1:0").await.unwrap();
+                tell.send(control.local_addr().unwrap()).unwrap();
+                let mut ended = wait.clone();
+                tokio::select! {
+                    () = serve(control, script, attack, wait) => {}
+                    _ = ended.wait_for(|_| false) => {}
+                }
+            });
         });
-        tasks.spawn(async move {
-            let mut connections = JoinSet::new();
-            let mut nth = 0;
-            while let Ok((socket, _)) = channels.accept().await {
-                let running = attack(socket, nth);
-                nth += 1;
-                connections.spawn(running);
-            }
-        });
+        let control = told.await.map_err(io::Error::other)?;
         Ok(Self {
-            url,
+            url: format!("http://{control}"),
             released,
-            _tasks: tasks,
         })
     }
 
     /// From now on it answers.
     pub(crate) fn release(&self) {
         self.released.send_replace(true);
+    }
+}
+
+async fn serve(control: TcpListener, script: Script, attack: Attack, wait: watch::Receiver<bool>) {
+    let channels = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let at = channels.local_addr().unwrap();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let (mut connections, mut attacks) = (JoinSet::new(), JoinSet::new());
+    let mut nth = 0;
+    loop {
+        tokio::select! {
+            Ok((socket, _)) = control.accept() => {
+                let (calls, mut wait) = (Arc::clone(&calls), wait.clone());
+                connections.spawn(async move {
+                    if wait.wait_for(|released| *released).await.is_ok() {
+                        answer_calls(socket, script, &calls, at).await
+                    } else {
+                        Ok(())
+                    }
+                });
+            }
+            Ok((socket, _)) = channels.accept() => {
+                attacks.spawn(attack(socket, nth));
+                nth += 1;
+            }
+        }
     }
 }
 

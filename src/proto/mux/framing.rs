@@ -133,6 +133,7 @@ impl Mux {
     fn finish_closed(&mut self, id: u32) {
         if let Some(stream) = self.streams.get(&id)
             && !stream.local_reset
+            && !stream.told
         {
             self.events.push_back(MuxEvent::Finished { local: stream.local });
         }

@@ -184,7 +184,10 @@ impl Mux {
     pub fn handle_local_eof(&mut self, local: LocalId, now: Timestamp) -> Option<u32> {
         let id = self.stream_of(local)?;
         let stream = self.streams.get_mut(&id)?;
-        stream.local_eof = true;
+        if std::mem::replace(&mut stream.local_eof, true) {
+            // Its FIN may be on its way: a second hold would keep it from being taken back.
+            return None;
+        }
         stream.touch(now);
         self.half_closed.insert(id);
         Some(id)

@@ -138,6 +138,11 @@ impl DataChannel {
         self.ignored.saturating_add(absurd)
     }
 
+    /// One more frame made no sense, which only the session could tell.
+    pub const fn count_ignored(&mut self) {
+        self.ignored = self.ignored.saturating_add(1);
+    }
+
     /// A new websocket is open: the token goes out first, then acknowledges, then the backlog.
     pub fn handle_attached(&mut self, token: &Secret, now: Timestamp) {
         let body = OpenDataChannelBody {
@@ -186,7 +191,8 @@ impl DataChannel {
                 let body: ChannelClosedBody = serde_json::from_slice(&message.payload).unwrap_or_default();
                 let reason = body.output.filter(|output| !output.trim().is_empty());
                 let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
-                self.events.push_back(ChannelEvent::Ended { reason });
+                let session_id = body.session_id;
+                self.events.push_back(ChannelEvent::Ended { session_id, reason });
             }
             MessageType::PausePublication => self.agent_away = true,
             MessageType::StartPublication => self.agent_away = false,

@@ -5,6 +5,8 @@ mod config;
 mod ending;
 mod engine;
 mod environment;
+#[cfg(test)]
+mod hostile_tests;
 mod link;
 mod locals;
 mod phase;
@@ -23,6 +25,7 @@ pub use phase::Phase;
 pub use schedule::{Deadlines, Lifetime};
 pub use snapshot::{DropRecord, Figures, Snapshot};
 use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
 use std::time::Duration;
 pub use trouble::Trouble;
 
@@ -97,7 +100,6 @@ enum Work {
 }
 
 /// An AWS session: what survives every drop.
-#[derive(Debug)]
 struct Live {
     session_id: String,
     stream_url: String,
@@ -108,6 +110,17 @@ struct Live {
     handshake_deadline: Option<Timestamp>,
     pongs: PongHabit,
     activity: Activity,
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live")
+            .field("session_id", &self.session_id)
+            .field("token", &self.token)
+            .field("channel", &self.channel)
+            .field("mux", &self.mux)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A token that no websocket has spent.

@@ -8,13 +8,12 @@ use crate::config::{self, Environment, SessionSettings};
 
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
     let environment = Environment::from_process();
-    let path = args.config.path(&environment)?;
-    let settings = config::load(&path, &environment)?;
+    let settings = config::load(args.config.named(), &environment)?;
     let mut table = Table::new(["SESSION", "TARGET", "LISTENS ON", "GOES TO", "PROFILE", "REGION"]);
     for session in &settings.sessions {
         table.row(row(session));
     }
-    let text = format!("{} is right\n\n{table}", path.display());
+    let text = format!("the configuration is right\n\n{table}");
     output::print(&text)?;
     Ok(Exit::Done)
 }

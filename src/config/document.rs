@@ -94,6 +94,30 @@ impl<'t> Table<'t> {
         text_of(entry, problems)
     }
 
+    /// One of these words, as what it means.
+    pub(super) fn word<W: Copy>(
+        &mut self,
+        key: &str,
+        words: &[(&'static str, W)],
+        problems: &mut Problems,
+    ) -> Option<Entry<W>> {
+        let entry = self.text(key, problems)?;
+        if let Some(&(_, value)) = words.iter().find(|(word, _)| *word == entry.value) {
+            return Some(entry.map(|_| value));
+        }
+        let known = || words.iter().map(|&(word, _)| word);
+        let hint = similar(&entry.value, known()).map_or_else(
+            || {
+                let quoted: Vec<String> = known().map(|word| format!("\"{word}\"")).collect();
+                format!("write one of {}", quoted.join(", "))
+            },
+            |meant| format!("did you mean \"{meant}\"?"),
+        );
+        let message = format!("\"{}\" is not known here", entry.value.escape_debug());
+        problems.add(&entry.at, &entry.path, message, Some(hint));
+        None
+    }
+
     /// One string or a list of them.
     pub(super) fn texts(&mut self, key: &str, problems: &mut Problems) -> Vec<Entry<String>> {
         let Some(entry) = self.take(key) else {
@@ -279,4 +303,13 @@ fn wrong_kind(entry: &Entry<DeValue<'_>>, expected: &str, hint: Option<String>, 
     };
     let message = format!("this is {found}; {expected} is needed");
     problems.add(&entry.at, &entry.path, message, hint);
+}
+
+/// The known word that is nearest to `word`, if one is near.
+pub(super) fn similar<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    known
+        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
+        .filter(|&(distance, candidate)| distance <= (candidate.len() / 3).max(1))
+        .min_by_key(|&(distance, _)| distance)
+        .map(|(_, candidate)| candidate)
 }

@@ -5,13 +5,23 @@ use std::time::Duration;
 
 use autossm_proto::session::SessionConfig;
 
-use super::document::{Entry, Table};
+use super::document::{Entry, Table, similar};
 use super::problem::Problems;
+use super::settings::{LogFormat, LogLevel, OnExit};
 
 /// The keys of the whole file.
-pub(super) const ROOT: &[&str] = &["defaults", "session"];
+pub(super) const ROOT: &[&str] = &["log", "defaults", "session"];
 /// The keys of `[defaults]`; `[session.NAME]` has them too.
-pub(super) const COMMON: &[&str] = &["profile", "region", "endpoint_url", "payload_limit", "timings"];
+pub(super) const COMMON: &[&str] = &[
+    "profile",
+    "region",
+    "endpoint_url",
+    "on_exit",
+    "payload_limit",
+    "timings",
+];
+/// The keys of `[log]`.
+pub(super) const LOG: &[&str] = &["level", "format"];
 /// The keys of `[session.NAME]` beside the common ones.
 pub(super) const SESSION: &[&str] = &["target", "forward", "reason"];
 /// The keys of `forward`.
@@ -53,9 +63,17 @@ pub(super) const TIMINGS: &[Timing] = &[
 /// The whole file.
 #[derive(Debug, Default)]
 pub(super) struct File {
+    pub(super) log: Log,
     pub(super) defaults: Common,
     /// In the order of their names.
     pub(super) sessions: Vec<Session>,
+}
+
+/// `[log]`.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    pub(super) level: Option<Entry<LogLevel>>,
+    pub(super) format: Option<Entry<LogFormat>>,
 }
 
 /// What sessions share with `[defaults]`.
@@ -64,6 +82,7 @@ pub(super) struct Common {
     pub(super) profile: Option<Entry<String>>,
     pub(super) region: Option<Entry<String>>,
     pub(super) endpoint_url: Option<Entry<String>>,
+    pub(super) on_exit: Option<Entry<OnExit>>,
     pub(super) payload_limit: Option<Entry<u64>>,
     pub(super) timings: Vec<(&'static Timing, Entry<Duration>)>,
     pub(super) backoff: Backoff,
@@ -98,6 +117,14 @@ pub(super) struct Forward {
 
 /// Reads every key of the file and notes each that is unknown or of the wrong kind.
 pub(super) fn read(mut root: Table<'_>, problems: &mut Problems) -> File {
+    let log = root.table("log", problems).map(|mut table| {
+        let log = Log {
+            level: table.word("level", LogLevel::WORDS, problems),
+            format: table.word("format", LogFormat::WORDS, problems),
+        };
+        table.finish(problems, |key| hint(key, &[LOG], "[log]"));
+        log
+    });
     let defaults = root.table("defaults", problems).map(|mut table| {
         let common = read_common(&mut table, problems);
         table.finish(problems, |key| hint(key, &[COMMON], "[defaults]"));
@@ -112,6 +139,7 @@ pub(super) fn read(mut root: Table<'_>, problems: &mut Problems) -> File {
     });
     root.finish(problems, |key| hint(key, &[ROOT], "the file"));
     File {
+        log: log.unwrap_or_default(),
         defaults: defaults.unwrap_or_default(),
         sessions: sessions.unwrap_or_default(),
     }
@@ -145,6 +173,7 @@ fn read_common(table: &mut Table<'_>, problems: &mut Problems) -> Common {
         profile: table.text("profile", problems),
         region: table.text("region", problems),
         endpoint_url: table.text("endpoint_url", problems),
+        on_exit: table.word("on_exit", OnExit::WORDS, problems),
         payload_limit: table.integer("payload_limit", PAYLOAD_LIMIT, problems),
         ..Common::default()
     };
@@ -215,11 +244,12 @@ fn hint(key: &str, known: &[&[&'static str]], table: &str) -> Option<String> {
         return Some(format!("did you mean `{meant}`?"));
     }
     let timings: Vec<&str> = timing_keys().collect();
-    let elsewhere: [(&[&str], &str); 5] = [
+    let elsewhere: [(&[&str], &str); 6] = [
         (SESSION, "[session.NAME]"),
         (FORWARD, "forward = { .. } of a session"),
         (BACKOFF, "timings.backoff = { .. }"),
         (&timings, "timings = { .. }"),
+        (LOG, "[log]"),
         (COMMON, "[defaults] or [session.NAME]"),
     ];
     let place = elsewhere
@@ -230,13 +260,4 @@ fn hint(key: &str, known: &[&[&'static str]], table: &str) -> Option<String> {
         let keys: Vec<String> = here().map(|key| format!("`{key}`")).collect();
         Some(format!("{table} has {}", keys.join(", ")))
     })
-}
-
-/// The known word that is nearest to `word`, if one is near.
-fn similar<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    known
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|&(distance, candidate)| distance <= (candidate.len() / 3).max(1))
-        .min_by_key(|&(distance, _)| distance)
-        .map(|(_, candidate)| candidate)
 }

@@ -21,7 +21,9 @@ use std::path::{Path, PathBuf};
 
 pub use paths::{Environment, PathError};
 pub use problem::{Invalid, Problem};
-pub use settings::{BackoffSettings, ForwardSettings, Listen, SessionSettings, Settings};
+pub use settings::{
+    BackoffSettings, ForwardSettings, Listen, LogFormat, LogLevel, LogSettings, OnExit, SessionSettings, Settings,
+};
 pub use validate::is_session_name;
 
 /// No configuration a person writes is longer, in bytes.
@@ -31,10 +33,10 @@ const LONGEST_FILE: u64 = 1 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
     /// No file is there.
-    #[error("no configuration at {}; write one (config/autossm.toml is a commented sample) or name it with --config", .path.display())]
+    #[error("no configuration at {}; write one (config/autossm.toml is a commented sample) or name it with --config", alternatives(.searched))]
     Missing {
         /// Where it was looked for.
-        path: PathBuf,
+        searched: Vec<PathBuf>,
     },
     /// The file is there and cannot be read.
     #[error("cannot read the configuration {}", .path.display())]
@@ -55,11 +57,26 @@ pub enum LoadError {
     Invalid(#[from] Invalid),
 }
 
-/// Reads and validates the configuration in `path`.
+fn alternatives(paths: &[PathBuf]) -> String {
+    let shown: Vec<String> = paths.iter().map(|path| path.display().to_string()).collect();
+    shown.join(" or ")
+}
+
+/// Reads and validates the configuration that is `named`, or else the first of the usual places that has one.
 ///
 /// # Errors
-/// [`LoadError`]; [`LoadError::Invalid`] holds every problem of the file.
-pub fn load(path: &Path, environment: &Environment) -> Result<Settings, LoadError> {
+/// [`LoadError`]; [`LoadError::Invalid`] holds every problem of all files.
+pub fn load(named: Option<&Path>, environment: &Environment) -> Result<Settings, LoadError> {
+    let candidates = named.map_or_else(
+        || {
+            let directories = environment.config_directories();
+            directories.iter().map(|place| place.join("config.toml")).collect()
+        },
+        |path| vec![path.to_owned()],
+    );
+    let Some(path) = candidates.iter().find(|path| path.exists()) else {
+        return Err(LoadError::Missing { searched: candidates });
+    };
     let text = read(path)?;
     Ok(parse(&text, path, environment)?)
 }
@@ -87,7 +104,9 @@ fn read(path: &Path) -> Result<String, LoadError> {
     let file = match std::fs::File::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(LoadError::Missing { path: path.to_owned() });
+            return Err(LoadError::Missing {
+                searched: vec![path.to_owned()],
+            });
         }
         Err(error) => return Err(unreadable(error)),
     };

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::file::{BACKOFF, COMMON, FORWARD, ROOT, SESSION, timing_keys};
+use super::file::{BACKOFF, COMMON, FORWARD, LOG, ROOT, SESSION, timing_keys};
 use super::*;
 
 const SAMPLE: &str = include_str!("../../config/autossm.toml");
@@ -56,6 +56,7 @@ fn no_key_is_missing_in_the_sample() {
     let known = |keys: &[&str]| -> BTreeSet<String> { keys.iter().map(|key| (*key).to_owned()).collect() };
     let timings: Vec<&str> = timing_keys().collect();
     assert_eq!(table(&[]), known(ROOT));
+    assert_eq!(table(&["log"]), known(LOG));
     assert_eq!(table(&["defaults"]), known(COMMON));
     assert_eq!(table(&["defaults", "timings"]), known(&timings));
     assert_eq!(table(&["defaults", "timings", "backoff"]), known(BACKOFF));

@@ -280,14 +280,14 @@ fn all_problems_come_in_one_go_and_in_order() {
 fn files_that_cannot_be_read_are_named() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("none.toml");
-    let missing = load(&path, &environment()).unwrap_err();
+    let missing = load(Some(&path), &environment()).unwrap_err();
     assert!(matches!(missing, LoadError::Missing { .. }), "{missing}");
     std::fs::write(&path, [b'#'; (1 << 20) + 1]).unwrap();
-    let long = load(&path, &environment()).unwrap_err();
+    let long = load(Some(&path), &environment()).unwrap_err();
     assert!(matches!(long, LoadError::TooLong { .. }), "{long}");
     std::fs::write(&path, b"\xff").unwrap();
-    let binary = load(&path, &environment()).unwrap_err();
+    let binary = load(Some(&path), &environment()).unwrap_err();
     assert!(matches!(binary, LoadError::Unreadable { .. }), "{binary}");
     std::fs::write(&path, GOOD).unwrap();
-    assert_eq!(load(&path, &environment()).unwrap(), settings(GOOD));
+    assert_eq!(load(Some(&path), &environment()).unwrap(), settings(GOOD));
 }

@@ -12,7 +12,9 @@ use super::file::{Backoff, Common, File, Forward, Session};
 use super::listen;
 use super::paths::Environment;
 use super::problem::Problems;
-use super::settings::{BackoffSettings, ForwardSettings, Listen, SessionSettings, Settings};
+use super::settings::{
+    BackoffSettings, ForwardSettings, Listen, LogFormat, LogLevel, LogSettings, OnExit, SessionSettings, Settings,
+};
 
 /// Longest name of a session, in bytes.
 const LONGEST_NAME: usize = 64;
@@ -48,7 +50,19 @@ pub(super) fn validate(file: &File, environment: &Environment, problems: &mut Pr
         ));
     }
     check_clashes(&places, problems);
-    Settings { sessions }
+    let log = LogSettings {
+        level: file
+            .log
+            .level
+            .as_ref()
+            .map_or_else(LogLevel::default, |entry| entry.value),
+        format: file
+            .log
+            .format
+            .as_ref()
+            .map_or_else(LogFormat::default, |entry| entry.value),
+    };
+    Settings { sessions, log }
 }
 
 /// A place to listen, where it was written, and for which session.
@@ -96,6 +110,11 @@ fn check_session(
         region: text(&common.region, &defaults.region),
         endpoint_url: text(&common.endpoint_url, &defaults.endpoint_url),
         reason: session.reason.as_ref().map(|entry| entry.value.clone()),
+        on_exit: common
+            .on_exit
+            .as_ref()
+            .or(defaults.on_exit.as_ref())
+            .map_or_else(OnExit::default, |entry| entry.value),
         protocol: merge_protocol(common, defaults),
         backoff,
     })

@@ -3,6 +3,7 @@
 //! [`load`] reads a file, `document` turns it into tables with positions, `file` knows every key, `validate` decides
 //! what the values mean together. Nothing here opens a socket or starts anything: `autossm check` runs all of it.
 
+mod diff;
 mod document;
 mod file;
 mod listen;
@@ -19,6 +20,7 @@ mod tests;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+pub use diff::{Changes, diff};
 pub use paths::{Environment, PathError};
 pub use problem::{Invalid, Problem};
 pub use settings::{

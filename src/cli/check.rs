@@ -14,10 +14,10 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
     let environment = Environment::from_process();
     let named = args.config.named();
     let settings = config::load(named, &environment)?;
-    let mut text = String::new();
-    for file in config::find(named, &environment)? {
-        text += &format!("{} is right\n", file.display());
-    }
+    let files: Vec<String> = config::find(named, &environment)?
+        .iter()
+        .map(|file| format!("{} is right", file.display()))
+        .collect();
     let mut table = Table::new([
         "SESSION",
         "TARGET",
@@ -30,7 +30,7 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
     for session in &settings.sessions {
         table.row(row(session));
     }
-    output::print(&format!("{text}\n{table}"))?;
+    output::print(&format!("{}\n\n{table}", files.join("\n")))?;
     Ok(Exit::Done)
 }
 

@@ -10,10 +10,12 @@ use super::problem::Problems;
 
 pub(super) fn check_target(target: &Entry<String>, problems: &mut Problems) {
     let text = target.value.as_str();
-    let example = "write an instance id (i-..., mi-...) or ecs:CLUSTER_TASK_RUNTIME";
+    let mut hint = "write an instance id (i-..., mi-...) or ecs:CLUSTER_TASK_RUNTIME".to_owned();
+    const FIND: &str = "; `aws ssm describe-instance-information` lists what there is";
     let message = if text.trim().is_empty() {
         return;
     } else if text.starts_with("tag:") {
+        hint += FIND;
         "a target cannot be looked up by its tags yet".to_owned()
     } else if text.contains(char::is_whitespace) {
         "a target has no blanks in it".to_owned()
@@ -32,9 +34,10 @@ pub(super) fn check_target(target: &Entry<String>, problems: &mut Problems) {
             ),
         }
     } else {
+        hint += FIND;
         format!("`{}` is no id of an instance or a container", text.escape_debug())
     };
-    problems.add(&target.at, &target.path, message, Some(example.to_owned()));
+    problems.add(&target.at, &target.path, message, Some(hint));
 }
 
 pub(super) fn check_region(region: &Entry<String>, problems: &mut Problems) {

@@ -8,9 +8,10 @@ use std::time::Duration;
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::keys::{Keys, ROOT, similar};
+use super::keys::{Key, Keys, similar};
 use super::problem::{Problems, Span};
 use super::syntax;
+use super::vocabulary::ROOT;
 
 /// A value, where it was written, and under which path of keys.
 #[derive(Clone, Debug)]
@@ -50,9 +51,12 @@ struct Item<'t> {
 pub(super) fn read<'t>(file: usize, text: &'t str, problems: &mut Problems) -> Table<'t> {
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
-        let bytes = error.span().unwrap_or_default();
-        let (message, hint) = syntax::explain(error.message(), text, &bytes);
-        problems.syntax(&Span { file, bytes }, message, hint);
+        let explained = syntax::explain(error.message(), text, error.span().unwrap_or_default());
+        let at = Span {
+            file,
+            bytes: explained.bytes,
+        };
+        problems.syntax(&at, explained.message, explained.hint);
     }
     let at = Span {
         file,
@@ -98,6 +102,11 @@ impl<'t> Table<'t> {
         &self.at
     }
 
+    /// What the vocabulary says about `key`.
+    pub(super) fn vocabulary(&self, key: &str) -> Option<&'static Key> {
+        self.keys.all().find(|known| known.name == key)
+    }
+
     /// Whether `key` was written and not read yet.
     pub(super) fn has(&self, key: &str) -> bool {
         self.items.iter().any(|item| item.key == key)
@@ -128,7 +137,7 @@ impl<'t> Table<'t> {
         let lower = text.to_lowercase();
         let hint = similar(&lower, words.iter().map(|&(word, _)| word))
             .map_or(hint, |meant| format!("did you mean \"{meant}\"?"));
-        let message = format!("\"{}\" is none of the words {key} knows", text.escape_debug());
+        let message = format!("this cannot be \"{}\"", text.escape_debug());
         problems.add(&entry.at, &entry.path, message, Some(hint));
         None
     }
@@ -236,7 +245,10 @@ impl<'t> Table<'t> {
         match humantime::parse_duration(text) {
             Ok(value) => Some(entry.map(|_| value)),
             Err(error) => {
-                let message = format!("\"{}\" is no time span: {error}", text.escape_debug());
+                // Without its list of all units and its example.
+                let reason = error.to_string();
+                let reason = reason.split(", ").next().unwrap_or_default();
+                let message = format!("\"{}\" is no time span: {reason}", text.escape_debug());
                 let hint = match text.trim().parse::<u64>() {
                     Ok(number) => format!("write \"{number}s\" for seconds, \"{number}ms\" for milliseconds"),
                     Err(_) => "write it like \"15s\", \"500ms\" or \"1m 30s\"".to_owned(),
@@ -289,7 +301,12 @@ impl<'t> Table<'t> {
     pub(super) fn finish(self, problems: &mut Problems) {
         for item in &self.items {
             let path = self.path_of(&item.key);
-            problems.add(&item.key_at, &path, "unknown key", Some(self.keys.hint(&item.key)));
+            let (hint, meant) = self.keys.hint(&item.key);
+            problems.add(&item.key_at, &path, "unknown key", Some(hint));
+            // It is not missing as well.
+            if let Some(meant) = meant {
+                problems.not_missing(&self.path_of(meant));
+            }
         }
     }
 

@@ -5,9 +5,10 @@ use std::time::Duration;
 use humantime::format_duration;
 
 use super::document::{Entry, Table};
-use super::keys::{Key, Limits, PAYLOAD_LIMIT, PORT, SPANS, Value, WAIT};
+use super::keys::Key;
 use super::problem::{Problems, Span};
 use super::settings::{LogFormat, LogLevel, OnExit};
+use super::vocabulary::{PAYLOAD_LIMIT, PORT, SPANS};
 
 /// One file, or what several of them say together.
 #[derive(Debug, Default)]
@@ -152,16 +153,14 @@ fn read_common(table: &mut Table<'_>, problems: &mut Problems) -> Common {
         return common;
     };
     for key in SPANS {
-        if let Value::Timing(limits, _) = &key.value {
-            let entry = read_span(&mut timings, key.name, limits, problems);
-            common.timings.extend(entry.map(|entry| (key, entry)));
-        }
+        let entry = read_span(&mut timings, key.name, problems);
+        common.timings.extend(entry.map(|entry| (key, entry)));
     }
     if let Some(mut backoff) = timings.table("backoff", problems) {
         common.backoff = Backoff {
-            initial: read_span(&mut backoff, "initial", &WAIT, problems),
+            initial: read_span(&mut backoff, "initial", problems),
             multiplier: backoff.number("multiplier", problems),
-            cap: read_span(&mut backoff, "cap", &WAIT, problems),
+            cap: read_span(&mut backoff, "cap", problems),
         };
         backoff.finish(problems);
     }
@@ -190,12 +189,13 @@ fn require(table: &Table<'_>, at: &Span, key: &str, example: &str, problems: &mu
     }
 }
 
-fn read_span(table: &mut Table<'_>, key: &str, limits: &Limits, problems: &mut Problems) -> Option<Entry<Duration>> {
+fn read_span(table: &mut Table<'_>, key: &str, problems: &mut Problems) -> Option<Entry<Duration>> {
+    let (limits, default) = table.vocabulary(key)?.span()?;
     let entry = table.duration(key, problems)?;
     let (message, hint) = if entry.value > limits.longest {
         (
             format!(
-                "this is too long: at most {} makes sense",
+                "this is too long: at most {} is possible",
                 format_duration(limits.longest)
             ),
             "by then AWS itself may have ended the session".to_owned(),
@@ -208,7 +208,7 @@ fn read_span(table: &mut Table<'_>, key: &str, limits: &Limits, problems: &mut P
                 "this is too short: at least {} is needed",
                 format_duration(limits.shortest)
             ),
-            "leave the key out for its default".to_owned(),
+            format!("without the key it is {}", format_duration(default)),
         )
     };
     problems.add(&entry.at, &entry.path, message, Some(hint));

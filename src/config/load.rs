@@ -160,14 +160,14 @@ fn read(path: &Path, me: Me, problems: &mut Problems) -> io::Result<String> {
 }
 
 fn advice(error: &io::Error) -> Option<String> {
-    let advice = match error.kind() {
-        ErrorKind::PermissionDenied => "let the user who runs autossm read it",
-        ErrorKind::FileTooLarge => "name the right file with --config",
-        ErrorKind::InvalidData => "save it as UTF-8",
-        ErrorKind::NotFound => "a link leads nowhere; repair or remove it",
-        _ => return None,
-    };
-    Some(advice.to_owned())
+    const ADVICE: [(ErrorKind, &str); 4] = [
+        (ErrorKind::PermissionDenied, "let the user who runs autossm read it"),
+        (ErrorKind::FileTooLarge, "name the right file with --config"),
+        (ErrorKind::InvalidData, "save it as UTF-8"),
+        (ErrorKind::NotFound, "a link leads nowhere; repair or remove it"),
+    ];
+    let advice = ADVICE.iter().find(|(kind, _)| *kind == error.kind());
+    advice.map(|(_, advice)| (*advice).to_owned())
 }
 
 /// Validates `text`, which was read from `path`.

@@ -181,22 +181,22 @@ fn all() -> Vec<(&'static str, String)> {
 fn fifty_mistakes_are_explained_so_that_a_person_can_repair_them() {
     let mistakes = all();
     assert!(mistakes.len() >= 50, "{}", mistakes.len());
-    let mut text = INTRODUCTION.to_owned();
-    for (number, (title, said)) in mistakes.iter().enumerate() {
+    let shown = |(number, (title, said)): (usize, &(&str, String))| {
         let (_, problems) = said.split_once("\n\n").unwrap();
-        text += &format!("\n\n{}. {title}\n\n{problems}\n", number + 1);
-        assert!(!problems.contains(env!("CARGO_MANIFEST_DIR")), "{problems}");
-    }
-    if std::env::var_os(UPDATE).is_some() {
-        std::fs::write(
-            Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/mistakes.txt"),
-            &text,
-        )
-        .unwrap();
-        return;
-    }
+        format!("\n\n{}. {title}\n\n{problems}\n", number + 1)
+    };
+    let text = INTRODUCTION.to_owned() + &mistakes.iter().enumerate().map(shown).collect::<String>();
     for (title, said) in &mistakes {
         assert!(said.contains("\n  hint: "), "{title}: no hint");
+        assert!(
+            !said.contains(env!("CARGO_MANIFEST_DIR")),
+            "{title}: a path of this machine"
+        );
+    }
+    if std::env::var_os(UPDATE).is_some() {
+        let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/config/mistakes.txt");
+        std::fs::write(file, &text).unwrap();
+        return;
     }
     let first_difference = SHOWN.lines().zip(text.lines()).find(|(shown, said)| shown != said);
     assert!(

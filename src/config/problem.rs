@@ -175,13 +175,19 @@ impl Problems {
     }
 
     /// The text is no TOML here.
-    pub(super) fn syntax(&mut self, at: &Span, message: impl Into<String>, hint: Option<String>) {
-        self.push(Kind::Syntax, at, "", message.into(), hint);
+    pub(super) fn syntax(&mut self, at: &Span, message: String, hint: String) {
+        self.push(Kind::Syntax, at, "", message, Some(hint));
     }
 
     /// `key` is missing in the table that was named here.
     pub(super) fn missing(&mut self, at: &Span, key: &str, hint: String) {
         self.push(Kind::Missing, at, key, "missing".to_owned(), Some(hint));
+    }
+
+    /// `key` has turned out to be there under a wrong name.
+    pub(super) fn not_missing(&mut self, key: &str) {
+        self.found
+            .retain(|found| found.kind != Kind::Missing || found.key != key);
     }
 
     /// Adds a problem that another place has a part in.
@@ -224,31 +230,35 @@ impl Problems {
     }
 
     /// Finds the lines. What a syntax error has brought about is left out: keys that seem to be missing in the same file,
-    /// and whatever else is wrong with the same line.
+    /// whatever else is wrong with the same line, and after the broken name of a table everything.
     pub(super) fn locate(mut self, sources: &[Source]) -> Invalid {
         self.found.sort_by_key(|found| (found.at.file, found.at.bytes.start));
         let mut located: Vec<(Kind, usize, Problem)> = Vec::with_capacity(self.found.len());
         for found in self.found {
             located.push((found.kind, found.at.file, found.locate(sources)));
         }
-        let broken: Vec<(usize, Option<usize>)> = located
+        let broken: Vec<(usize, Line)> = located
             .iter()
             .filter(|(kind, ..)| *kind == Kind::Syntax)
-            .map(|(_, file, problem)| (*file, problem.number()))
+            .filter_map(|(_, file, problem)| Some((*file, problem.place.line.clone()?)))
             .collect();
-        located.retain(|(kind, file, problem)| match kind {
-            Kind::Syntax => true,
-            Kind::Missing => !broken.iter().any(|(other, _)| other == file),
-            Kind::Other => !broken.contains(&(*file, problem.number())),
+        located.retain(|(kind, file, problem)| {
+            let Some(line) = &problem.place.line else {
+                return true;
+            };
+            !broken.iter().filter(|(other, _)| other == file).any(|(_, cause)| {
+                let same_line = cause.number == line.number;
+                match kind {
+                    Kind::Syntax => same_line && cause.column < line.column,
+                    Kind::Missing => true,
+                    Kind::Other => {
+                        same_line || (cause.number < line.number && cause.text.trim_start().starts_with('['))
+                    }
+                }
+            })
         });
         self.whole.extend(located.into_iter().map(|(_, _, problem)| problem));
         Invalid { problems: self.whole }
-    }
-}
-
-impl Problem {
-    fn number(&self) -> Option<usize> {
-        self.place.line.as_ref().map(|line| line.number)
     }
 }
 

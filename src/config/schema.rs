@@ -6,8 +6,9 @@ use autossm_proto::session::SessionConfig;
 use humantime::format_duration;
 use serde_json::{Map, Value as Json, json};
 
-use super::keys::{Key, Keys, LONGEST_NAME, Limits, ROOT, STEEPEST_MULTIPLIER, Value};
+use super::keys::{Key, Keys, Limits, Value};
 use super::settings::BackoffSettings;
+use super::vocabulary::{LONGEST_NAME, ROOT, STEEPEST_MULTIPLIER};
 
 /// A number and its unit, perhaps several, as `humantime` reads them.
 const TIME_SPAN: &str = "^ *([0-9]+(\\.[0-9]+)? *[a-zA-Z]+ *)+$";

@@ -7,9 +7,10 @@ use humantime::format_duration;
 
 use super::document::Entry;
 use super::file::{Backoff, Common};
-use super::keys::{STEEPEST_MULTIPLIER, Value};
+use super::keys::Value;
 use super::problem::Problems;
 use super::settings::BackoffSettings;
+use super::vocabulary::STEEPEST_MULTIPLIER;
 
 /// The protocol's numbers of a session: its own before the defaults.
 pub(super) fn merge_protocol(own: &Common, defaults: &Common, problems: &mut Problems) -> SessionConfig {

@@ -64,7 +64,7 @@ fn is_private(groups: &str, gid: u32) -> bool {
 
 /// Why `path` cannot be trusted, and what to do about it.
 pub(super) fn distrust(path: &Path, access: Access, me: Me) -> Option<(String, String)> {
-    const WHY: &str = "who changes it decides where your AWS credentials go";
+    const WHY: &str = "whoever changes it decides where your AWS credentials go";
     let kind = if access.directory { "directory" } else { "file" };
     let shown = path.display();
     if access.uid != me.uid && access.uid != 0 {

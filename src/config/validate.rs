@@ -3,12 +3,12 @@
 use super::aws_names::{check_endpoint_url, check_region, check_target};
 use super::document::Entry;
 use super::file::{Backoff, Common, File, Forward, Session};
-use super::keys::{LONGEST_HOST, LONGEST_NAME, LONGEST_REASON, LONGEST_TARGET, LONGEST_URL, LONGEST_WORD};
 use super::listen;
 use super::paths::Environment;
 use super::problem::{Problems, Span};
 use super::settings::{ForwardSettings, Listen, LogFormat, LogLevel, LogSettings, OnExit, SessionSettings, Settings};
 use super::timings::{merge_backoff, merge_protocol};
+use super::vocabulary::{LONGEST_HOST, LONGEST_NAME, LONGEST_REASON, LONGEST_TARGET, LONGEST_URL, LONGEST_WORD};
 
 /// Whether `name` may name a session: letters, digits, `-`, `_` and `.`, not first a `-` or `.`; at most 64 of them.
 pub fn is_session_name(name: &str) -> bool {

@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf};
 /// No line of a configuration is shown longer than this, in characters.
 const LONGEST_SHOWN: usize = 100;
 
+/// Nobody reads more problems than these at once.
+const MOST: usize = 1000;
+
 /// One file of a configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Source {
@@ -169,7 +172,7 @@ impl Problems {
         self.whole.is_empty() && self.found.is_empty()
     }
 
-    /// Adds a problem at this place; one that is already known is not told twice.
+    /// Adds a problem at this place; one that is already known is not told twice, and [`MOST`] are enough.
     pub(super) fn add(&mut self, at: &Span, key: &str, message: impl Into<String>, hint: Option<String>) {
         self.push(Kind::Other, at, key, message.into(), hint);
     }
@@ -224,7 +227,7 @@ impl Problems {
             hint,
             other: None,
         };
-        if !self.found.contains(&found) {
+        if self.found.len() < MOST && !self.found.contains(&found) {
             self.found.push(found);
         }
     }

@@ -282,3 +282,82 @@ a.toml:5:30: session.db.forward.prot: unknown key
   hint: did you mean `port`?"
     );
 }
+
+/// Pseudo-random numbers, the same ones each time.
+fn noise() -> impl Iterator<Item = usize> {
+    let next = |x: &u64| {
+        Some(
+            x.wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407),
+        )
+    };
+    std::iter::successors(Some(7), next).map(|x| usize::try_from(x >> 33).unwrap())
+}
+
+#[test]
+fn no_text_is_too_strange_to_be_read_and_complained_about() {
+    const SAMPLE: &str = include_str!("../../config/autossm.toml");
+    const STRANGE: [&str; 12] = [
+        "\"",
+        "[",
+        "]]",
+        "{",
+        "=",
+        "\n",
+        "\u{7}",
+        "\u{202e}",
+        "\u{1f600}",
+        "'''",
+        "\\u",
+        "1e999",
+    ];
+    let read = |text: &str| {
+        if let Err(invalid) = parse(text, Path::new("a.toml"), &environment()) {
+            assert!(!invalid.problems.is_empty());
+            let said = invalid.to_string();
+            assert!(!said.contains(['\u{7}', '\u{202e}']), "{said:?}");
+        }
+    };
+    for (end, _) in SAMPLE.char_indices().step_by(7) {
+        read(&SAMPLE[..end]);
+    }
+    let mut noise = noise();
+    for _ in 0..300 {
+        let mut text = SAMPLE.replace("# ", "");
+        for _ in 0..noise.next().unwrap() % 4 + 1 {
+            let at = noise.next().unwrap() % text.len();
+            if text.is_char_boundary(at) {
+                text.insert_str(at, STRANGE[noise.next().unwrap() % STRANGE.len()]);
+            }
+        }
+        read(&text);
+    }
+}
+
+#[test]
+fn a_thousand_problems_are_enough() {
+    let text: String = (0..3000).map(|n| format!("x{n} = 1\n")).collect();
+    assert_eq!(problems(&text).len(), 1000);
+}
+
+#[test]
+fn a_long_line_is_shown_around_what_is_wrong() {
+    let text = format!(
+        "{GOOD}reason = \"{}\"\ntimings = {{ {}pong = 1 }}\n",
+        "x".repeat(300),
+        " ".repeat(200)
+    );
+    let invalid = parse(&text, Path::new("a.toml"), &environment()).unwrap_err();
+    let said = invalid.to_string();
+    let shown = |line: &str| line.starts_with("  ") && line.contains(" | ");
+    assert!(
+        said.lines()
+            .filter(|line| shown(line))
+            .all(|line| line.chars().count() < 120),
+        "{said}"
+    );
+    let marked = said.lines().rfind(|line| line.contains('^')).unwrap();
+    let source = said.lines().rfind(|line| line.contains("pong = 1 }")).unwrap();
+    assert!(source.contains("..."), "{said}");
+    assert_eq!(marked.find('^'), source.find("pong"), "{said}");
+}

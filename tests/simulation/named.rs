@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use autossm_proto::session::SessionConfig;
+use autossm_proto::Timestamp;
+use autossm_proto::session::{NetworkChange, SessionConfig};
 
 use crate::agent::AgentConfig;
 use crate::fault::Fault;
@@ -162,4 +163,57 @@ fn an_answer_that_waits_behind_a_refill_is_waited_for() {
     );
     world.run();
     assert!(world.host.seen.drops <= 1, "{:?}", world.host.seen);
+}
+
+#[test]
+fn a_short_sleep_drops_nothing() {
+    let mut world = plain(500_000, 500_000);
+    // Longer than every ping, probe and timer.
+    let at = Duration::from_millis(500);
+    world.fault_at(at, Fault::Sleep(Duration::from_secs(90)));
+    world.run();
+    assert_eq!(world.host.seen.drops, 0);
+}
+
+#[test]
+fn a_sleep_in_every_step_of_the_handshake() {
+    for ms in (0..300).step_by(3) {
+        let mut world = plain(5000, 5000);
+        world.fault_at(Duration::from_millis(ms), Fault::Sleep(Duration::from_secs(10)));
+        world.run();
+    }
+}
+
+/// How long after this moment the session was attached again.
+fn recovered_after(world: &World, drop: usize, moment: Duration) -> Duration {
+    let record = &world.host.session.snapshot().history[drop];
+    let back = record.at.after(record.recovered_after.unwrap());
+    back.since(Timestamp::ZERO.after(moment))
+}
+
+#[test]
+fn a_lid_closed_for_half_an_hour_is_back_at_once() {
+    let mut world = plain(100_000, 1_000_000);
+    world.fault_at(Duration::from_millis(500), Fault::Sleep(Duration::from_secs(1800)));
+    world.fault_at(Duration::from_millis(700), Fault::Close(1000));
+    world.run();
+    let woke = Duration::from_millis(500) + Duration::from_secs(1800);
+    let back = recovered_after(&world, 0, woke);
+    // Ten milliseconds each way: a call, a dial and the proof.
+    assert!(back < Duration::from_millis(200), "{back:?}");
+    assert_eq!(world.host.seen.drops, 1);
+}
+
+#[test]
+fn a_network_that_returns_is_used_at_once() {
+    let mut world = plain(100_000, 1_000_000);
+    let returns = Duration::from_secs(600);
+    world.fault_at(Duration::from_millis(500), Fault::Refuse(returns));
+    world.fault_at(Duration::from_millis(501), Fault::Rst);
+    let told = returns + Duration::from_millis(510);
+    world.fault_at(told, Fault::Network(NetworkChange::Route));
+    world.run();
+    let back = recovered_after(&world, 0, told);
+    // Five round trips of 20 ms and 100 ms.
+    assert!(back < Duration::from_millis(200), "{back:?}");
 }

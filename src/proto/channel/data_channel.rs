@@ -163,6 +163,11 @@ impl DataChannel {
         }
     }
 
+    /// The machine has slept.
+    pub const fn handle_slept(&mut self, now: Timestamp) {
+        self.stream.handle_slept(now);
+    }
+
     /// The websocket is gone.
     pub fn handle_detached(&mut self) {
         self.opening = None;

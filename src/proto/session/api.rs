@@ -274,6 +274,8 @@ pub enum DropCause {
     WriteStalled,
     /// The agent did not prove itself in time after the attach.
     NotProven,
+    /// The websocket's local address is no longer this machine's.
+    AddressGone,
     /// Somebody asked for a reconnect.
     Requested,
 }
@@ -293,6 +295,7 @@ impl fmt::Display for DropCause {
             Self::BacklogStalled => f.write_str("data unacknowledged and no answer to a probe"),
             Self::WriteStalled => f.write_str("the socket takes no more bytes and nothing comes"),
             Self::NotProven => f.write_str("attached, but the agent did not answer"),
+            Self::AddressGone => f.write_str("its local address is no longer this machine's"),
             Self::Requested => f.write_str("reconnect requested"),
         }
     }

@@ -89,6 +89,7 @@ impl Session {
         if let Some(ping) = link.poll_ping(now) {
             return Some(Transmit::Ping(ping));
         }
+        let before = live.channel.stream().send().transmissions();
         let mut transmit = live.channel.poll_transmit(now);
         if transmit.is_none() && live.channel.wants_message(self.config.payload_limit) {
             let number = live.channel.stream().send().next_number();
@@ -98,6 +99,9 @@ impl Session {
             }
         }
         link.set_flying(live.channel.stream().send().is_flying(), now);
+        if live.channel.stream().send().transmissions() != before {
+            live.activity.handle_input(now);
+        }
         self.drain_mux();
         self.drain_records();
         transmit
@@ -107,7 +111,7 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Wakeup> {
         let work = match &self.work {
             Work::Idle => None,
-            Work::Waiting { until } => Some(Wakeup {
+            Work::Waiting { until, .. } => Some(Wakeup {
                 at: *until,
                 reason: Reason::Retry,
             }),
@@ -169,7 +173,7 @@ impl Session {
             );
         }
         match &self.work {
-            Work::Waiting { until } if *until <= now => {
+            Work::Waiting { until, .. } if *until <= now => {
                 let cause = self.cause.clone();
                 self.begin_attempt(&cause, now);
             }
@@ -202,6 +206,9 @@ impl Session {
         };
         let Some(live) = &mut self.live else { return };
         let epoch = link.epoch;
+        if link.proven && now.since(link.since) >= self.config.link_hold {
+            self.streak.forget();
+        }
         let since = live.channel.stream().send().contradicted_since();
         if since.is_some_and(|since| since.after(self.config.wedged_after) <= now) {
             let cause =

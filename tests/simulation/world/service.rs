@@ -356,8 +356,19 @@ impl World {
             }
             Fault::End(told) => self.end_session(told),
             Fault::Reconnect => {
-                if !self.host.dead {
+                if self.asleep.is_none() && !self.host.dead {
                     self.host.session.reconnect(self.net.queue.now);
+                }
+            }
+            Fault::Network(change) => {
+                if self.asleep.is_none() && !self.host.dead {
+                    self.host.session.handle_network(change, self.net.queue.now);
+                }
+            }
+            Fault::Sleep(time) => {
+                if self.asleep.is_none() {
+                    self.asleep = Some(self.net.queue.now.after(time));
+                    self.net.queue.after(time, Happening::Wake(time));
                 }
             }
             Fault::Crash(records) => self.host.kill_at = Some(self.host.journal.len() + records),

@@ -168,7 +168,7 @@ impl<'a> Supervisor<'a> {
         match message {
             Message::Status(reply) => {
                 let snapshot = self.session.snapshot();
-                reply.answer(report::status(self.settings, snapshot, &self.listeners, now));
+                reply.answer(report::status(self.settings, &snapshot, &self.listeners, now));
                 ControlFlow::Continue(())
             }
             Message::Reconnect(reply) => {

@@ -1,11 +1,12 @@
 //! [`DataChannel`].
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::ChannelEvent;
+use super::lateness::Lateness;
+use super::settle::{GAP, Settle, harmless};
 use crate::handshake::Handshake;
 use crate::journal::{Record, SentBody};
 use crate::mux::Message;
@@ -15,32 +16,6 @@ use crate::time::{Reason, Timestamp, Wakeup, earliest};
 use crate::wire::{
     AcknowledgeBody, ChannelClosedBody, ClientMessage, MessageType, OpenDataChannelBody, PayloadType, Uuid,
 };
-
-/// A flag nobody knows: acknowledged and ignored by every agent, whatever its state.
-const HARMLESS_FLAG: u32 = 0x6175_746f;
-
-/// The payload of a harmless message. The agent's acknowledge of it proves that the agent is there and reads.
-pub fn harmless() -> Bytes {
-    Bytes::copy_from_slice(&HARMLESS_FLAG.to_be_bytes())
-}
-
-/// How long after HandshakeComplete an agent may still throw input away. Its acknowledge looks the same in the gap and
-/// after it, so on a path shorter than the gap the acknowledge alone proves nothing.
-const GAP: Duration = Duration::from_millis(50);
-
-/// How far the gap after the handshake is closed. The agent marks the handshake complete only after it has said
-/// so; what arrives in between is acknowledged and thrown away. A harmless message goes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settle {
-    /// The harmless message has not been sent.
-    NotYet,
-    /// It has this number and is not acknowledged.
-    Waiting(u64),
-    /// Acknowledged, but so soon that the agent may still be in the gap and may have thrown it away.
-    Gap,
-    /// Acknowledged: data may flow.
-    Done,
-}
 
 /// What a journal knows of a data channel.
 #[derive(Debug)]
@@ -69,6 +44,7 @@ pub struct DataChannel {
     /// OpenDataChannel, until it is written: it goes before everything else.
     opening: Option<Secret>,
     agent_away: bool,
+    lateness: Lateness,
     ignored: u64,
     events: VecDeque<ChannelEvent>,
     records: VecDeque<Record>,
@@ -97,6 +73,7 @@ impl DataChannel {
             client_version,
             opening: None,
             agent_away: false,
+            lateness: Lateness::default(),
             ignored: 0,
             events: VecDeque::new(),
             records: VecDeque::new(),
@@ -135,6 +112,11 @@ impl DataChannel {
         self.ignored.saturating_add(absurd)
     }
 
+    /// One more frame made no sense, which only the session could tell.
+    pub const fn count_ignored(&mut self) {
+        self.ignored = self.ignored.saturating_add(1);
+    }
+
     /// A new websocket is open: the token goes out first, then acknowledges, then the backlog.
     pub fn handle_attached(&mut self, token: &Secret, now: Timestamp) {
         let body = OpenDataChannelBody {
@@ -151,8 +133,13 @@ impl DataChannel {
         // Something must be acknowledged to prove the attach; and an old agent says nothing about what it has
         // processed before, so that only the acknowledge of a later message retires it.
         if self.is_ready() && (self.stream.send().is_empty() || old) {
-            self.push(PayloadType::FLAG, harmless());
+            self.push_harmless();
         }
+    }
+
+    /// The machine has slept.
+    pub const fn handle_slept(&mut self, now: Timestamp) {
+        self.stream.handle_slept(now);
     }
 
     /// The websocket is gone.
@@ -178,7 +165,8 @@ impl DataChannel {
                 let body: ChannelClosedBody = serde_json::from_slice(&message.payload).unwrap_or_default();
                 let reason = body.output.filter(|output| !output.trim().is_empty());
                 let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
-                self.events.push_back(ChannelEvent::Ended { reason });
+                let session_id = body.session_id;
+                self.events.push_back(ChannelEvent::Ended { session_id, reason });
             }
             MessageType::PausePublication => self.agent_away = true,
             MessageType::StartPublication => self.agent_away = false,
@@ -199,6 +187,11 @@ impl DataChannel {
             payload_type: PayloadType::OUTPUT,
             body,
         });
+    }
+
+    /// Sends a message that changes nothing: its acknowledge shows that the agent is there.
+    pub fn push_harmless(&mut self) -> u64 {
+        self.push(PayloadType::FLAG, harmless())
     }
 
     /// Whether the multiplexer may build a message now.
@@ -233,7 +226,7 @@ impl DataChannel {
         let fired = self.stream.handle_timeout(proven && self.is_ready(), now);
         if fired && self.is_ready() && self.is_silent_on_duplicates() {
             // Only the acknowledge of a later message can tell what became of the one sent again.
-            self.push(PayloadType::FLAG, harmless());
+            self.push_harmless();
         }
         self.leave_gap(now);
     }
@@ -250,6 +243,9 @@ impl DataChannel {
 
     fn handle_data(&mut self, message: ClientMessage, now: Timestamp) {
         self.prove();
+        if self.lateness.is_late(message.created_date, now) && self.events.back() != Some(&ChannelEvent::Late) {
+            self.events.push_back(ChannelEvent::Late);
+        }
         let StreamOutput::Received { message, message_id } = self.stream.handle_data(message) else {
             return;
         };
@@ -275,6 +271,7 @@ impl DataChannel {
             return;
         };
         self.prove();
+        self.lateness.handle_acknowledge(message.created_date, now);
         let StreamOutput::Acknowledged { number } = self.stream.handle_acknowledge(&body, now) else {
             return;
         };
@@ -353,7 +350,7 @@ impl DataChannel {
 
     fn begin_settling(&mut self) {
         if self.settle == Settle::NotYet && self.handshake.as_ref().is_some_and(Handshake::is_complete) {
-            self.settle = Settle::Waiting(self.push(PayloadType::FLAG, harmless()));
+            self.settle = Settle::Waiting(self.push_harmless());
         }
     }
 

@@ -1,7 +1,7 @@
 //! The configuration: files as they were written, all their problems in one go, and the [`Settings`] they mean.
 //!
-//! [`load`] finds and reads the files, `document` turns them into tables with positions, `vocabulary` knows every key, `file` takes
-//! them out, `validate` decides what the values mean together. [`assemble`] is all of that without a file system, [`diff`]
+//! [`load()`] finds and reads the files, `document` turns them into tables with positions, `vocabulary` knows every key, `file` takes
+//! them out, `validate` decides what the values mean together. [`assemble`] is all of that without a file system, [`diff()`]
 //! compares two results. Nothing here opens a socket or starts anything: `autossm check` runs all of it.
 
 mod aws_names;

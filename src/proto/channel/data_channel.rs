@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::ChannelEvent;
 use super::lateness::Lateness;
+use super::{ChannelEvent, Settle};
 use crate::handshake::Handshake;
 use crate::journal::{Record, SentBody};
 use crate::mux::Message;
@@ -28,20 +28,6 @@ pub fn harmless() -> Bytes {
 /// How long after HandshakeComplete an agent may still throw input away. Its acknowledge looks the same in the gap and
 /// after it, so on a path shorter than the gap the acknowledge alone proves nothing.
 const GAP: Duration = Duration::from_millis(50);
-
-/// How far the gap after the handshake is closed. The agent marks the handshake complete only after it has said
-/// so; what arrives in between is acknowledged and thrown away. A harmless message goes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settle {
-    /// The harmless message has not been sent.
-    NotYet,
-    /// It has this number and is not acknowledged.
-    Waiting(u64),
-    /// Acknowledged, but so soon that the agent may still be in the gap and may have thrown it away.
-    Gap,
-    /// Acknowledged: data may flow.
-    Done,
-}
 
 /// What a journal knows of a data channel.
 #[derive(Debug)]

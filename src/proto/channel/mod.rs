@@ -6,5 +6,5 @@ mod data_channel;
 mod event;
 mod lateness;
 
-pub use data_channel::{DataChannel, RestoredChannel, Settle, harmless};
-pub use event::ChannelEvent;
+pub use data_channel::{DataChannel, RestoredChannel, harmless};
+pub use event::{ChannelEvent, Settle};

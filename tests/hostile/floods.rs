@@ -11,9 +11,9 @@ use crate::service::{SESSION, attack, good};
 use crate::{Bench, CEILING};
 
 /// With 100 MB in the reorder buffer, and what malloc keeps.
-const REORDER_CEILING: u64 = 224;
+const REORDER_CEILING: u64 = 192;
 /// With one connection that takes nothing: 16 MiB, its bookkeeping, and what malloc keeps.
-const UNTAKEN_CEILING: u64 = 128;
+const UNTAKEN_CEILING: u64 = 96;
 
 /// Where a message has its number.
 const NUMBER: std::ops::Range<usize> = 48..56;

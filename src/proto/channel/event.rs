@@ -1,4 +1,4 @@
-//! What the data channel says.
+//! What the data channel says, and how far it is.
 
 use bytes::Bytes;
 

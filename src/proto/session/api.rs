@@ -42,16 +42,6 @@ impl fmt::Debug for Secret {
     }
 }
 
-/// An address without its query, which may hold a signature or a token.
-pub(super) struct WithoutQuery<'a>(pub(super) &'a str);
-
-impl fmt::Debug for WithoutQuery<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let shown = self.0.split(['?', '#']).next().unwrap_or_default();
-        write!(f, "{shown:?}")
-    }
-}
-
 /// What StartSession gave.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Grant {
@@ -63,15 +53,6 @@ pub struct Grant {
     pub stream_url: String,
 }
 
-impl fmt::Debug for Grant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Grant")
-            .field("session_id", &self.session_id)
-            .field("stream_url", &WithoutQuery(&self.stream_url))
-            .finish_non_exhaustive()
-    }
-}
-
 /// What ResumeSession gave. No token, or an empty one, means that the session has timed out.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ResumeGrant {
@@ -79,15 +60,6 @@ pub struct ResumeGrant {
     pub token: Option<Secret>,
     /// The new place to dial; the old one stays valid when it is missing.
     pub stream_url: Option<String>,
-}
-
-impl fmt::Debug for ResumeGrant {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ResumeGrant")
-            .field("token", &self.token)
-            .field("stream_url", &self.stream_url.as_deref().map(WithoutQuery))
-            .finish()
-    }
 }
 
 /// An effect the driver carries out. It reports back with an [`Outcome`] that carries the same attempt.
@@ -129,23 +101,6 @@ pub enum Command {
         /// Which session.
         session_id: String,
     },
-}
-
-impl fmt::Debug for Command {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Start { attempt } => write!(f, "Start({attempt:?})"),
-            Self::Resume { attempt, session_id } => write!(f, "Resume({attempt:?}, {session_id:?})"),
-            Self::Dial {
-                attempt,
-                epoch,
-                stream_url,
-            } => write!(f, "Dial({attempt:?}, {epoch:?}, {:?})", WithoutQuery(stream_url)),
-            Self::Abandon { attempt } => write!(f, "Abandon({attempt:?})"),
-            Self::Close { epoch } => write!(f, "Close({epoch:?})"),
-            Self::Terminate { session_id } => write!(f, "Terminate({session_id:?})"),
-        }
-    }
 }
 
 /// How a command ended.
@@ -225,18 +180,8 @@ pub enum Transmit {
     Ping(Bytes),
 }
 
-impl fmt::Debug for Transmit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(_) => f.write_str("Text"),
-            Self::Binary(bytes) => write!(f, "Binary({} bytes)", bytes.len()),
-            Self::Ping(_) => f.write_str("Ping"),
-        }
-    }
-}
-
 /// A frame from the websocket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Inbound {
     /// A binary frame.
     Binary(Bytes),
@@ -302,7 +247,7 @@ impl fmt::Display for DropCause {
 }
 
 /// Something the endpoints or the log must know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Event {
     /// The phase has changed: one log line.
     Phase {

@@ -5,10 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    Attempt, Backoff, Command, Epoch, Event, Grant, Inbound, Outcome, Phase, Reading, ResumeGrant, Secret, Session,
-    SessionConfig,
+    Attempt, Backoff, Command, Epoch, Event, Grant, Inbound, LocalId, Outcome, Phase, Reading, ResumeGrant, Secret,
+    Session, SessionConfig,
 };
 use crate::Timestamp;
+use crate::journal::Record;
 use crate::wire::{ClientMessage, MessageType, PayloadType, Uuid};
 
 const NOW: Timestamp = Timestamp::from_nanos(1);
@@ -149,6 +150,42 @@ fn a_hole_that_is_never_filled_ends_the_session_at_a_bound() {
         }
     }
     panic!("the session holds everything");
+}
+
+/// The user's bytes are nobody's to print, wherever they are on their way.
+#[test]
+fn nothing_prints_the_bytes_of_users() {
+    let mut session = handshaking(SessionConfig::default());
+    let payload = Bytes::from_static(CANARY.as_bytes());
+    inbound(&mut session, MessageType::OutputStreamData, 7, &payload);
+    let records: Vec<Record> = std::iter::from_fn(|| session.poll_record()).collect();
+    let message = ClientMessage {
+        message_type: MessageType::OutputStreamData,
+        schema_version: 1,
+        created_date: 1,
+        sequence_number: 7,
+        flags: 0,
+        message_id: Uuid::default(),
+        payload_type: PayloadType::OUTPUT,
+        payload: payload.clone(),
+    };
+    let printed = format!(
+        "{session:?} {records:?} {message:?} {:?} {:?}",
+        Inbound::Binary(payload.clone()),
+        Event::Data {
+            local: LocalId(1),
+            bytes: payload
+        },
+    );
+    assert!(
+        printed.contains("Received(7") && printed.contains("6 bytes"),
+        "{printed}"
+    );
+    // As text and as the list of its numbers.
+    assert!(
+        !printed.contains(CANARY) && !printed.contains("99, 97, 110"),
+        "{printed}"
+    );
 }
 
 #[test]

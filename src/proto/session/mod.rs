@@ -12,6 +12,7 @@ mod locals;
 mod phase;
 mod poll;
 mod schedule;
+mod shown;
 mod snapshot;
 mod trouble;
 
@@ -25,7 +26,6 @@ pub use phase::Phase;
 pub use schedule::{Deadlines, Lifetime};
 pub use snapshot::{DropRecord, Figures, Snapshot};
 use std::collections::{BTreeSet, VecDeque};
-use std::fmt;
 use std::time::Duration;
 pub use trouble::Trouble;
 
@@ -47,7 +47,6 @@ const HISTORY: usize = 100;
 /// `handle_local_*`, `handle_timeout`. **Out**, in this order after every input: `poll_record`, `poll_command`,
 /// `poll_event`, `poll_transmit`, `poll_timeout`. What `poll_transmit` returns may only be written once the
 /// records polled after it are stored, if anybody stores them. A timeout that is not due is a no-op.
-#[derive(Debug)]
 pub struct Session {
     config: SessionConfig,
     backoff: Box<dyn Backoff>,
@@ -110,17 +109,6 @@ struct Live {
     handshake_deadline: Option<Timestamp>,
     pongs: PongHabit,
     activity: Activity,
-}
-
-impl fmt::Debug for Live {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Live")
-            .field("session_id", &self.session_id)
-            .field("token", &self.token)
-            .field("channel", &self.channel)
-            .field("mux", &self.mux)
-            .finish_non_exhaustive()
-    }
 }
 
 /// A token that no websocket has spent.

@@ -94,7 +94,10 @@ impl NetWatch {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "the runtime's own clock, for a wait of the runtime")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the runtime's own clock, for a wait of the runtime"
+)]
 fn now() -> Instant {
     Instant::now()
 }

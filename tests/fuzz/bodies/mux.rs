@@ -19,7 +19,7 @@ const LIMITS: MuxLimits = MuxLimits {
 
 pub(crate) fn run(data: &[u8]) {
     let mut cursor = Cursor::new(data);
-    if cursor.byte() % 4 == 0 {
+    if cursor.byte().is_multiple_of(4) {
         chunking(cursor);
     } else {
         operations(cursor);
@@ -150,7 +150,7 @@ impl World {
             }
             6 => {
                 self.now = self.now.after(Duration::from_millis(u64::from(cursor.short())));
-                let open = cursor.byte() % 4 > 0;
+                let open = !cursor.byte().is_multiple_of(4);
                 self.mux.handle_acknowledged(self.number, open, self.now);
                 if self.mux.handle_timeout(self.number, self.number, self.now) {
                     // The message it asks for, which releases the FINs once it is acknowledged.

@@ -8,30 +8,21 @@ use autossm_proto::Timestamp;
 use autossm_proto::journal::{Record, State};
 use autossm_proto::mux::{FrameCommand, put_frame};
 use autossm_proto::session::{
-    Attempt, Backoff, Command, DropCause, Epoch, Event, Failure, FailureClass, Grant, Inbound, LocalId, Outcome,
-    ResumeGrant, Secret, Session, SessionConfig, Transmit,
+    Attempt, Command, DropCause, Epoch, Event, Failure, Inbound, LocalId, Outcome, ResumeGrant, Secret, Session,
+    SessionConfig, Transmit,
 };
 use autossm_proto::wire::{AcknowledgeBody, ClientMessage, MessageType, PayloadType, Uuid};
 use bytes::{Bytes, BytesMut};
 
-use super::cursor::Cursor;
+#[path = "session_answers.rs"]
+mod answers;
 
-/// Must never be in anything that can be printed.
-const CANARY: &str = "canary-token";
+use super::cursor::Cursor;
+use answers::{CANARY, Steady, class, grant};
+
 const REQUEST: &str = r#"{"AgentVersion":"3.3.1142.0","RequestedClientActions":[{"ActionType":"SessionType","ActionParameters":{"SessionType":"Port","Properties":{"type":"LocalPortForwarding"}}}]}"#;
 /// A timer that asks again this often without time passing spins.
 const TURNS: usize = 50;
-
-#[derive(Debug)]
-struct Steady;
-
-impl Backoff for Steady {
-    fn next_wait(&mut self) -> Duration {
-        Duration::from_millis(100)
-    }
-
-    fn reset(&mut self) {}
-}
 
 struct World {
     session: Session,
@@ -111,7 +102,7 @@ impl World {
             6 => self.acknowledge(cursor),
             7 => self.handshake(),
             8 => {
-                let pong = self.pings.pop().filter(|_| cursor.byte() % 4 > 0);
+                let pong = self.pings.pop().filter(|_| !cursor.byte().is_multiple_of(4));
                 self.inbound(Inbound::Pong(pong.unwrap_or_default()));
             }
             9 => self.session.handle_dropped(self.epoch, DropCause::Reset, self.now),
@@ -165,7 +156,7 @@ impl World {
             Command::Resume { attempt, .. } => Outcome::Resumed {
                 attempt,
                 grant: ResumeGrant {
-                    token: (choice % 8 > 0).then(|| Secret::new(CANARY.to_owned())),
+                    token: (!choice.is_multiple_of(8)).then(|| Secret::new(CANARY.to_owned())),
                     stream_url: (choice % 16 > 8).then(|| "wss://other.example/".to_owned()),
                 },
             },
@@ -400,27 +391,4 @@ fn long(cursor: &mut Cursor<'_>) -> i64 {
         .bytes(8)
         .iter()
         .fold(0, |number, byte| number << 8 | i64::from(*byte))
-}
-
-fn grant() -> Grant {
-    Grant {
-        session_id: "ada-1".to_owned(),
-        token: Secret::new(CANARY.to_owned()),
-        stream_url: "wss://service.example/".to_owned(),
-    }
-}
-
-fn class(choice: u8) -> FailureClass {
-    match choice % 8 {
-        0 => FailureClass::Network,
-        1 => FailureClass::Throttled {
-            retry_after: Some(Duration::from_secs(1)),
-        },
-        2 => FailureClass::Credentials,
-        3 => FailureClass::AccessDenied,
-        4 => FailureClass::TargetNotConnected,
-        5 => FailureClass::SessionGone,
-        6 => FailureClass::Protocol,
-        _ => FailureClass::Rejected,
-    }
 }

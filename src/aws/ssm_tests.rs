@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::config::BackoffSettings;
+use crate::config::{BackoffSettings, OnExit};
 
 fn settings(host: Option<&str>, listen: Vec<Listen>) -> SessionSettings {
     SessionSettings {
@@ -24,6 +24,7 @@ fn settings(host: Option<&str>, listen: Vec<Listen>) -> SessionSettings {
         region: Some("eu-west-1".to_owned()),
         endpoint_url: None,
         reason: Some("because".to_owned()),
+        on_exit: OnExit::default(),
         protocol: SessionConfig::default(),
         backoff: BackoffSettings::default(),
     }
@@ -236,4 +237,28 @@ async fn a_service_that_refuses_is_asked_once() {
     let failure = plane.resume("s").await.unwrap_err();
     assert_eq!(failure.class, FailureClass::Network, "{}", failure.text);
     assert!(failure.text.starts_with("ssm:ResumeSession: "), "{}", failure.text);
+}
+
+/// The SDK reads an answer whole: without a bound a hostile endpoint could fill the memory.
+#[tokio::test]
+async fn an_answer_that_is_too_long_is_a_failed_call() {
+    let service = Service::new().await;
+    let body = format!(
+        r#"{{"SessionId":"a-1","TokenValue":"t","StreamUrl":"u","X":"{}"}}"#,
+        "x".repeat(300 << 10)
+    );
+    let (started, _) = tokio::join!(service.plane.start(), service.answer(200, "", &body));
+    let failure = started.unwrap_err();
+    assert_eq!(failure.class, FailureClass::Protocol, "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_session_id_that_could_forge_a_log_line_is_refused() {
+    for id in ["a\\u001b[2J", "a b", "a\\nERROR", &"a".repeat(300)] {
+        let service = Service::new().await;
+        let body = format!(r#"{{"SessionId":"{id}","TokenValue":"t","StreamUrl":"u"}}"#);
+        let (started, _) = tokio::join!(service.plane.start(), service.answer(200, "", &body));
+        let failure = started.unwrap_err();
+        assert!(failure.text.contains("no SessionId"), "{failure:?}");
+    }
 }

@@ -1,6 +1,6 @@
 //! What may be written on the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
 
@@ -52,6 +52,9 @@ pub(super) struct RunArgs {
 pub(super) struct CheckArgs {
     #[command(flatten)]
     pub(super) config: ConfigArg,
+    /// Print the JSON schema of the configuration instead, for editors
+    #[arg(long, conflicts_with = "config")]
+    pub(super) schema: bool,
 }
 
 #[derive(Debug, Args)]
@@ -75,14 +78,15 @@ pub(super) struct ReconnectArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ConfigArg {
-    /// The configuration [default: ~/.config/autossm/config.toml]
-    #[arg(long, value_name = "FILE")]
+    /// The configuration, a file or a directory [default: ~/.config/autossm, or else /etc/autossm]
+    #[arg(long, value_name = "PATH")]
     config: Option<PathBuf>,
 }
 
 impl ConfigArg {
-    pub(super) fn path(&self, environment: &Environment) -> Result<PathBuf, PathError> {
-        self.config.clone().map_or_else(|| environment.config_file(), Ok)
+    /// What is named; none where the usual places are to be searched.
+    pub(super) fn named(&self) -> Option<&Path> {
+        self.config.as_deref()
     }
 }
 

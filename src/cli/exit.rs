@@ -52,13 +52,8 @@ impl From<Exit> for ExitCode {
 
 /// The exit code of an error a command has ended with.
 pub(super) fn of(error: &anyhow::Error) -> Exit {
-    if let Some(error) = error.downcast_ref::<LoadError>() {
-        return match error {
-            LoadError::Missing { .. }
-            | LoadError::Unreadable { .. }
-            | LoadError::TooLong { .. }
-            | LoadError::Invalid(_) => Exit::Configuration,
-        };
+    if error.is::<LoadError>() {
+        return Exit::Configuration;
     }
     if let Some(error) = error.downcast_ref::<ClientError>() {
         return match error {

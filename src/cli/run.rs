@@ -9,7 +9,7 @@ use crate::{daemon, logging};
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let environment = Environment::from_process();
     logging::start(args.log.as_deref())?;
-    let settings = config::load(&args.config.path(&environment)?, &environment)?;
+    let settings = config::load(args.config.named(), &environment)?;
     let options = daemon::Options {
         socket: args.socket.path(&environment)?,
     };

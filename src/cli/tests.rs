@@ -150,7 +150,7 @@ fn errors_have_the_documented_exit_codes() {
     let path = || "/run/x".into();
     let name = || "db".to_owned();
     for (error, code) in [
-        (LoadError::Missing { path: path() }.into(), 78),
+        (LoadError::Missing { searched: vec![path()] }.into(), 78),
         (PathError::NoRuntimeDir.into(), 69),
         (ClientError::NoDaemon { path: path() }.into(), 3),
         (ClientError::NotAllowed { path: path() }.into(), 69),

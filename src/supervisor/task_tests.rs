@@ -20,7 +20,7 @@ use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use super::{Keeper, PhaseBoard, Resources, SessionGone, SessionHandle};
 use crate::aws::{Call, ControlPlane};
 use crate::clock::Clock;
-use crate::config::{BackoffSettings, ForwardSettings, Listen, SessionSettings};
+use crate::config::{BackoffSettings, ForwardSettings, Listen, OnExit, SessionSettings};
 use crate::transport::{Dialer, Signature, StreamUrl, UpgradeSigner, client_config};
 
 /// No test waits that long unless it fails.
@@ -184,6 +184,7 @@ fn settings() -> SessionSettings {
         region: None,
         endpoint_url: None,
         reason: None,
+        on_exit: OnExit::default(),
         protocol: SessionConfig::default(),
         backoff: BackoffSettings {
             initial: Duration::from_millis(10),

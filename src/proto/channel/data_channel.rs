@@ -1,12 +1,12 @@
 //! [`DataChannel`].
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::ChannelEvent;
 use super::lateness::Lateness;
+use super::settle::{GAP, Settle, harmless};
 use crate::handshake::Handshake;
 use crate::journal::{Record, SentBody};
 use crate::mux::Message;
@@ -16,32 +16,6 @@ use crate::time::{Reason, Timestamp, Wakeup, earliest};
 use crate::wire::{
     AcknowledgeBody, ChannelClosedBody, ClientMessage, MessageType, OpenDataChannelBody, PayloadType, Uuid,
 };
-
-/// A flag nobody knows: acknowledged and ignored by every agent, whatever its state.
-const HARMLESS_FLAG: u32 = 0x6175_746f;
-
-/// The payload of a harmless message. The agent's acknowledge of it proves that the agent is there and reads.
-pub fn harmless() -> Bytes {
-    Bytes::copy_from_slice(&HARMLESS_FLAG.to_be_bytes())
-}
-
-/// How long after HandshakeComplete an agent may still throw input away. Its acknowledge looks the same in the gap and
-/// after it, so on a path shorter than the gap the acknowledge alone proves nothing.
-const GAP: Duration = Duration::from_millis(50);
-
-/// How far the gap after the handshake is closed. The agent marks the handshake complete only after it has said
-/// so; what arrives in between is acknowledged and thrown away. A harmless message goes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settle {
-    /// The harmless message has not been sent.
-    NotYet,
-    /// It has this number and is not acknowledged.
-    Waiting(u64),
-    /// Acknowledged, but so soon that the agent may still be in the gap and may have thrown it away.
-    Gap,
-    /// Acknowledged: data may flow.
-    Done,
-}
 
 /// What a journal knows of a data channel.
 #[derive(Debug)]
@@ -138,6 +112,11 @@ impl DataChannel {
         self.ignored.saturating_add(absurd)
     }
 
+    /// One more frame made no sense, which only the session could tell.
+    pub const fn count_ignored(&mut self) {
+        self.ignored = self.ignored.saturating_add(1);
+    }
+
     /// A new websocket is open: the token goes out first, then acknowledges, then the backlog.
     pub fn handle_attached(&mut self, token: &Secret, now: Timestamp) {
         let body = OpenDataChannelBody {
@@ -186,7 +165,8 @@ impl DataChannel {
                 let body: ChannelClosedBody = serde_json::from_slice(&message.payload).unwrap_or_default();
                 let reason = body.output.filter(|output| !output.trim().is_empty());
                 let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
-                self.events.push_back(ChannelEvent::Ended { reason });
+                let session_id = body.session_id;
+                self.events.push_back(ChannelEvent::Ended { session_id, reason });
             }
             MessageType::PausePublication => self.agent_away = true,
             MessageType::StartPublication => self.agent_away = false,

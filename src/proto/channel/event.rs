@@ -1,4 +1,4 @@
-//! What the data channel says.
+//! What the data channel says, and how far it is.
 
 use bytes::Bytes;
 
@@ -17,6 +17,8 @@ pub enum ChannelEvent {
     Refused,
     /// The session has ended, with the service's or agent's reason.
     Ended {
+        /// The session the service's word is about.
+        session_id: Option<String>,
         /// For the user.
         reason: String,
     },

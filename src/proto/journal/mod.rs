@@ -9,6 +9,8 @@ mod stream;
 
 pub use state::{LocalFate, State};
 
+use std::fmt;
+
 use bytes::Bytes;
 
 use crate::mux::FramePart;
@@ -16,7 +18,7 @@ use crate::session::LocalId;
 use crate::wire::{PayloadType, Uuid};
 
 /// One step in a session's life.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Record {
     /// An AWS session was started; whatever came before belongs to another one.
     Started {
@@ -86,10 +88,46 @@ pub enum Record {
 }
 
 /// What a numbered message holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum SentBody {
     /// Frames of the multiplexer; the data is the streams' input, in order.
     Frames(Vec<FramePart>),
     /// These bytes.
     Bytes(Bytes),
+}
+
+/// Without the bytes, which are the user's.
+impl fmt::Debug for Record {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Started { session_id, .. } => write!(f, "Started({session_id:?})"),
+            Self::Opened { stream, local } => write!(f, "Opened({stream}, {local:?})"),
+            Self::Input { stream, bytes } => write!(f, "Input({stream}, {} bytes)", bytes.len()),
+            Self::LocalEof { stream } => write!(f, "LocalEof({stream})"),
+            Self::LocalReset { stream } => write!(f, "LocalReset({stream})"),
+            Self::Written { stream, bytes } => write!(f, "Written({stream}, {bytes} bytes)"),
+            Self::Sent {
+                number,
+                payload_type,
+                body,
+            } => write!(f, "Sent({number}, {payload_type:?}, {body:?})"),
+            Self::Acknowledged { number } => write!(f, "Acknowledged({number})"),
+            Self::Received {
+                number,
+                payload_type,
+                payload,
+                ..
+            } => write!(f, "Received({number}, {payload_type:?}, {} bytes)", payload.len()),
+            Self::Ended => f.write_str("Ended"),
+        }
+    }
+}
+
+impl fmt::Debug for SentBody {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Frames(parts) => write!(f, "Frames({parts:?})"),
+            Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
+        }
+    }
 }

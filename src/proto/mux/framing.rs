@@ -80,7 +80,7 @@ impl Mux {
     fn fin_due(&self, id: u32, oldest_unacknowledged: u64) -> Option<Timestamp> {
         let stream = self.streams.get(&id)?;
         let acknowledged = stream.last_number.is_none_or(|number| number < oldest_unacknowledged);
-        let quiet = !stream.has_input() && stream.untaken() == 0 && acknowledged && stream.fin_proof.is_none();
+        let quiet = !stream.has_input() && stream.output.untaken() == 0 && acknowledged && stream.fin_proof.is_none();
         quiet.then(|| stream.active_at.after(self.limits.fin_grace))
     }
 
@@ -133,6 +133,7 @@ impl Mux {
     fn finish_closed(&mut self, id: u32) {
         if let Some(stream) = self.streams.get(&id)
             && !stream.local_reset
+            && !stream.told
         {
             self.events.push_back(MuxEvent::Finished { local: stream.local });
         }

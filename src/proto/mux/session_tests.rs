@@ -206,3 +206,41 @@ proptest::proptest! {
         }
     }
 }
+
+/// A hostile agent could fill the memory with one byte for a connection that does not read in each large message.
+#[test]
+fn a_small_part_of_a_message_does_not_keep_the_message() {
+    let mut mux = mux();
+    let mut payload = BytesMut::new();
+    put_frame(&mut payload, FrameCommand::Psh, STREAM, &[1; 700]);
+    put_frame(&mut payload, FrameCommand::Psh, 99, &[2; 30_000]);
+    let payload = payload.freeze();
+    mux.handle_payload(payload.clone(), NOW).unwrap();
+    let [MuxEvent::Data { bytes, .. }] = &events(&mut mux)[..] else {
+        panic!("one piece of data");
+    };
+    let kept = payload.as_ptr_range();
+    assert!(bytes.len() == 700 && !kept.contains(&bytes.as_ptr()));
+}
+
+/// Found by the fuzz target `mux`: the second word put the FIN on hold again while it was due, and then nothing took it
+/// back when data came; the connection was told its end twice.
+#[test]
+fn a_local_end_of_file_counts_once() {
+    let mut mux = mux();
+    built(&mut mux);
+    assert!(mux.handle_local_eof(LOCAL, NOW).is_some());
+    mux.handle_acknowledged(8, true, NOW);
+    let late = NOW.after(GRACE);
+    assert!(mux.handle_timeout(8, 8, late));
+    mux.handle_acknowledged(9, true, late);
+    assert!(mux.has_frames(), "the FIN is due");
+    assert!(mux.handle_local_eof(LOCAL, late).is_none());
+    from_agent(&mut mux, FrameCommand::Psh, STREAM, b"late");
+    from_agent(&mut mux, FrameCommand::Fin, STREAM, b"");
+    assert_eq!(built(&mut mux), []);
+    let ends = events(&mut mux)
+        .into_iter()
+        .filter(|event| matches!(event, MuxEvent::Finished { .. }));
+    assert_eq!(ends.count(), 1);
+}

@@ -43,7 +43,7 @@ impl fmt::Debug for Secret {
 }
 
 /// What StartSession gave.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Grant {
     /// The session's id.
     pub session_id: String,
@@ -54,7 +54,7 @@ pub struct Grant {
 }
 
 /// What ResumeSession gave. No token, or an empty one, means that the session has timed out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ResumeGrant {
     /// Opens one data channel.
     pub token: Option<Secret>,
@@ -63,7 +63,7 @@ pub struct ResumeGrant {
 }
 
 /// An effect the driver carries out. It reports back with an [`Outcome`] that carries the same attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Command {
     /// Call StartSession.
     Start {
@@ -180,18 +180,8 @@ pub enum Transmit {
     Ping(Bytes),
 }
 
-impl fmt::Debug for Transmit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(_) => f.write_str("Text"),
-            Self::Binary(bytes) => write!(f, "Binary({} bytes)", bytes.len()),
-            Self::Ping(_) => f.write_str("Ping"),
-        }
-    }
-}
-
 /// A frame from the websocket.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Inbound {
     /// A binary frame.
     Binary(Bytes),
@@ -257,7 +247,7 @@ impl fmt::Display for DropCause {
 }
 
 /// Something the endpoints or the log must know.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Event {
     /// The phase has changed: one log line.
     Phase {

@@ -14,6 +14,9 @@ const LEAST_LOGIN: Duration = Duration::from_secs(2);
 const LEAST_TARGET: Duration = Duration::from_secs(5);
 const LEAST_DENIED: Duration = Duration::from_secs(10);
 
+/// Characters of a cause.
+const LONGEST_CAUSE: usize = 500;
+
 impl Session {
     /// The session is wanted from now on: starts it, or resumes the one that was restored.
     pub fn start(&mut self, now: Timestamp) {
@@ -330,6 +333,7 @@ impl Session {
     }
 
     pub(super) fn set_phase(&mut self, to: Phase, cause: String, now: Timestamp) {
+        let cause = shortened(cause);
         let from = std::mem::replace(&mut self.phase, to);
         if from != to {
             self.since = now;
@@ -350,6 +354,15 @@ impl Session {
             Work::Idle | Work::Waiting { .. } | Work::Up(_) => None,
         }
     }
+}
+
+/// A cause may quote the other side, which may have said a megabyte.
+fn shortened(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(LONGEST_CAUSE) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 impl Live {

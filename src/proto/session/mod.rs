@@ -5,11 +5,14 @@ mod config;
 mod ending;
 mod engine;
 mod environment;
+#[cfg(test)]
+mod hostile_tests;
 mod link;
 mod locals;
 mod phase;
 mod poll;
 mod schedule;
+mod shown;
 mod snapshot;
 mod trouble;
 
@@ -44,7 +47,6 @@ const HISTORY: usize = 100;
 /// `handle_local_*`, `handle_timeout`. **Out**, in this order after every input: `poll_record`, `poll_command`,
 /// `poll_event`, `poll_transmit`, `poll_timeout`. What `poll_transmit` returns may only be written once the
 /// records polled after it are stored, if anybody stores them. A timeout that is not due is a no-op.
-#[derive(Debug)]
 pub struct Session {
     config: SessionConfig,
     backoff: Box<dyn Backoff>,
@@ -97,7 +99,6 @@ enum Work {
 }
 
 /// An AWS session: what survives every drop.
-#[derive(Debug)]
 struct Live {
     session_id: String,
     stream_url: String,

@@ -8,10 +8,12 @@ use crate::channel::ChannelEvent;
 use crate::journal::Record;
 use crate::time::{Reason, Timestamp, Wakeup, earliest};
 
-/// The pace of reading once the reorder buffer has reached its limit, and once it is four times that: half of what
+/// The pace of reading once the reorder buffer has reached its limit, and once it is twice that: half of what
 /// an agent sends, and little. Never nothing: the missing message comes the same way.
 const SLOW: Duration = Duration::from_millis(2);
 const SLOWEST: Duration = Duration::from_millis(20);
+/// The reorder buffer at so many times its limit holds more than any agent's own list: this one is not honest.
+const REORDER_END: usize = 4;
 
 impl Session {
     /// Takes a frame of the websocket with this epoch.
@@ -30,6 +32,21 @@ impl Session {
             Inbound::Other => {}
         }
         self.drain(now);
+        self.end_if_overfull(now);
+    }
+
+    /// Memory is bounded whatever an agent does: slower reading is only the first answer.
+    fn end_if_overfull(&mut self, now: Timestamp) {
+        let held = self
+            .live
+            .as_ref()
+            .map_or(0, |live| live.channel.stream().received().held_memory());
+        if held > self.config.reorder_limit.saturating_mul(REORDER_END) {
+            let cause = "the agent leaves out a message and goes on and on: too much is held out of order, a new \
+                         session is started";
+            self.end(cause, true, now);
+            self.drain(now);
+        }
     }
 
     /// Everything that `poll_transmit` returned for this epoch has left the websocket's queue.
@@ -49,12 +66,12 @@ impl Session {
         if live.mux.is_full() || live.channel.stream().received().is_flooded() {
             return Reading::Stopped;
         }
-        let held = live.channel.stream().received().held_bytes();
+        let held = live.channel.stream().received().held_memory();
         let limit = self.config.reorder_limit;
         if held < limit {
             Reading::Open
         } else {
-            let pace = if held < limit.saturating_mul(4) { SLOW } else { SLOWEST };
+            let pace = if held < limit.saturating_mul(2) { SLOW } else { SLOWEST };
             Reading::At(self.last_read.after(pace))
         }
     }
@@ -219,7 +236,7 @@ impl Session {
 
     /// A held-back FIN may go out only while answers could come: not unproven, not behind a missing message.
     fn may_finish(link: &Link, live: &Live) -> bool {
-        link.proven && !live.channel.is_agent_away() && live.channel.stream().received().held_bytes() == 0
+        link.proven && !live.channel.is_agent_away() && live.channel.stream().received().held_memory() == 0
     }
 
     /// While reading is stopped or paced, an answer may be there and unread: silence proves nothing.
@@ -276,10 +293,21 @@ impl Session {
                     live.mux.handle_refused();
                 }
             }
-            ChannelEvent::Ended { reason } => {
+            ChannelEvent::Ended { session_id, .. } if !self.is_own(session_id.as_deref()) => {
+                if let Some(live) = &mut self.live {
+                    live.channel.count_ignored();
+                }
+            }
+            ChannelEvent::Ended { reason, .. } => {
                 self.end(&format!("the session has ended: {reason}"), false, now);
             }
             ChannelEvent::Failed { reason } => self.end(&reason, true, now),
         }
+    }
+
+    /// Whether a word about this session is about ours; one that names none is.
+    fn is_own(&self, session_id: Option<&str>) -> bool {
+        let own = self.live.as_ref().map(|live| live.session_id.as_str());
+        session_id.is_none_or(|id| id.is_empty() || own == Some(id))
     }
 }

@@ -2,6 +2,8 @@
 //!
 //! Big-endian: a fixed header of 116 bytes, the payload's length, the payload.
 
+use std::fmt;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use sha2::{Digest, Sha256};
 
@@ -139,7 +141,7 @@ pub enum InvalidMessage {
 }
 
 /// One message of the data channel.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ClientMessage {
     /// What it is for.
     pub message_type: MessageType,
@@ -157,6 +159,19 @@ pub struct ClientMessage {
     pub payload_type: PayloadType,
     /// A slice of the frame it was decoded from.
     pub payload: Bytes,
+}
+
+/// Without the payload, which is the user's.
+impl fmt::Debug for ClientMessage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ClientMessage")
+            .field("message_type", &self.message_type)
+            .field("sequence_number", &self.sequence_number)
+            .field("message_id", &self.message_id)
+            .field("payload_type", &self.payload_type)
+            .field("payload", &self.payload.len())
+            .finish_non_exhaustive()
+    }
 }
 
 impl ClientMessage {

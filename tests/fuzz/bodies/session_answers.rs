@@ -1,0 +1,42 @@
+//! What the control plane answers, and how long to wait when it does not.
+
+use std::time::Duration;
+
+use autossm_proto::session::{Backoff, FailureClass, Grant, Secret};
+
+/// Must never be in anything that can be printed.
+pub(super) const CANARY: &str = "canary-token";
+
+#[derive(Debug)]
+pub(super) struct Steady;
+
+impl Backoff for Steady {
+    fn next_wait(&mut self) -> Duration {
+        Duration::from_millis(100)
+    }
+
+    fn reset(&mut self) {}
+}
+
+pub(super) fn grant() -> Grant {
+    Grant {
+        session_id: "ada-1".to_owned(),
+        token: Secret::new(CANARY.to_owned()),
+        stream_url: "wss://service.example/".to_owned(),
+    }
+}
+
+pub(super) fn class(choice: u8) -> FailureClass {
+    match choice % 8 {
+        0 => FailureClass::Network,
+        1 => FailureClass::Throttled {
+            retry_after: Some(Duration::from_secs(1)),
+        },
+        2 => FailureClass::Credentials,
+        3 => FailureClass::AccessDenied,
+        4 => FailureClass::TargetNotConnected,
+        5 => FailureClass::SessionGone,
+        6 => FailureClass::Protocol,
+        _ => FailureClass::Rejected,
+    }
+}

@@ -3,12 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Json, Response};
-use axum::routing::{get, post};
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::UnixStream;
@@ -16,14 +11,16 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
+use super::ControlHandle;
+use super::routes::{LongLived, router};
 use super::socket::ControlSocket;
-use super::{ControlHandle, Refusal, RefusalKind, UnknownSession};
+use super::stall::Impatient;
 
 /// Clients at once; more wait in the kernel's queue.
 const MOST_CONNECTIONS: usize = 32;
 /// A client that sends no whole request head within this is gone.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
-/// No connection lives longer, whatever it does.
+/// No connection lives longer, unless it reads events or waits for a reload.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
 /// Bytes of a request's head; ours have about 100.
 const LARGEST_HEAD: usize = 8 * 1024;
@@ -83,61 +80,24 @@ pub(super) const fn is_allowed(peer: u32, own: u32) -> bool {
 }
 
 async fn serve_connection(stream: UnixStream, router: Router, _permit: OwnedSemaphorePermit) {
+    let long = LongLived::default();
+    let service = TowerToHyperService::new(router.layer(Extension(long.clone())));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(LARGEST_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    match tokio::time::timeout(CONNECTION_TIMEOUT, connection).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a control connection failed"),
-        Err(_) => tracing::debug!("a control connection took too long"),
-    }
-}
-
-fn router<H: ControlHandle>(handle: H) -> Router {
-    Router::new()
-        .route("/v1/status", get(status::<H>))
-        .route("/v1/sessions/{name}/reconnect", post(reconnect::<H>))
-        .method_not_allowed_fallback(|| async {
-            refuse(
-                StatusCode::METHOD_NOT_ALLOWED,
-                RefusalKind::WrongMethod,
-                "this path has no such method",
-            )
-        })
-        .fallback(|| async { unknown_path() })
-        .with_state(handle)
-}
-
-async fn status<H: ControlHandle>(State(handle): State<H>) -> Response {
-    Json(handle.status().await).into_response()
-}
-
-async fn reconnect<H: ControlHandle>(State(handle): State<H>, name: Result<Path<String>, PathRejection>) -> Response {
-    let Ok(Path(name)) = name else {
-        return unknown_path();
+        // A client that has more to ask connects again: so none can stay for ever.
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(Impatient::new(stream)), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = match tokio::time::timeout(CONNECTION_TIMEOUT, &mut connection).await {
+        Ok(ended) => ended,
+        // It ends with its client, or when that does not read.
+        Err(_) if long.get() => connection.await,
+        Err(_) => return tracing::debug!("a control connection took too long"),
     };
-    match handle.reconnect(&name).await {
-        Ok(()) => StatusCode::ACCEPTED.into_response(),
-        Err(error @ UnknownSession { .. }) => {
-            refuse(StatusCode::NOT_FOUND, RefusalKind::UnknownSession, &error.to_string())
-        }
+    if let Err(error) = ended {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::debug!(%error, cause, "a control connection failed");
     }
-}
-
-fn unknown_path() -> Response {
-    refuse(
-        StatusCode::NOT_FOUND,
-        RefusalKind::UnknownPath,
-        "the control API has no such path",
-    )
-}
-
-fn refuse(status: StatusCode, error: RefusalKind, message: &str) -> Response {
-    let refusal = Refusal {
-        error,
-        message: message.to_owned(),
-    };
-    (status, Json(refusal)).into_response()
 }

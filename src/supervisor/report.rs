@@ -97,7 +97,7 @@ const fn level(from: Phase, to: Phase) -> Level {
 }
 
 /// Text that may come from the other side, without what could move a terminal's cursor or forge a log line.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()

@@ -7,7 +7,7 @@ use std::io::IsTerminal;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::{Level, Metadata};
-use tracing_subscriber::filter::{FilterFn, ParseError, filter_fn};
+use tracing_subscriber::filter::{FilterFn, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::reload::Handle;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
@@ -31,7 +31,7 @@ pub enum LoggingError {
         /// What was given.
         given: String,
         /// Where it fails.
-        reason: ParseError,
+        reason: String,
     },
     /// Somebody else has set it up.
     #[error("logging is set up already")]
@@ -91,10 +91,18 @@ impl LogControl for LogHandle {
 }
 
 fn filter(given: &str) -> Result<EnvFilter, LoggingError> {
-    EnvFilter::try_new(directives(given)).map_err(|reason| LoggingError::Filter {
+    let error = |reason: String| LoggingError::Filter {
         given: given.to_owned(),
         reason,
-    })
+    };
+    // A word that is no level would be taken for a target, and everything else would fall silent.
+    let is_word = |part: &str| !part.is_empty() && !part.contains(['=', '[', ':']);
+    let is_level = |part: &str| LEVELS.contains(&part.to_ascii_lowercase().as_str());
+    let mut parts = given.split(',').map(str::trim);
+    if let Some(word) = parts.find(|part| is_word(part) && !is_level(part)) {
+        return Err(error(format!("`{}` is neither", word.escape_debug())));
+    }
+    EnvFilter::try_new(directives(given)).map_err(|reason| error(reason.to_string()))
 }
 
 /// A bare level is for our own lines; anything else is taken as it is.
@@ -149,8 +157,10 @@ mod tests {
             assert_eq!(directives(given), meant);
             assert!(check(given).is_ok());
         }
-        let error = check("autossm=loud").unwrap_err();
-        assert!(error.to_string().contains("`autossm=loud`"), "{error}");
+        for wrong in ["autossm=loud", "loud", "info,loud", "autossm"] {
+            let error = check(wrong).unwrap_err();
+            assert!(error.to_string().contains(&format!("`{wrong}`")), "{error}");
+        }
     }
 
     #[derive(Clone, Default)]

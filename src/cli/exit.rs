@@ -66,6 +66,7 @@ pub(super) fn of(error: &anyhow::Error) -> Exit {
             ClientError::NoDaemon { .. } => Exit::NoDaemon,
             ClientError::NotAllowed { .. } | ClientError::Broken { .. } => Exit::Unavailable,
             ClientError::Timeout { .. } | ClientError::Busy { .. } => Exit::Temporary,
+            ClientError::WrongPhase { .. } => Exit::WrongPhase,
             ClientError::BadRequest { .. } => Exit::Usage,
             ClientError::BadConfiguration { .. } => Exit::Configuration,
             ClientError::Refused { .. } | ClientError::UnknownSession(_) => Exit::Failure,

@@ -22,6 +22,8 @@ use crate::status::{DaemonStatus, ReloadStatus};
 const TIMEOUT: Duration = Duration::from_secs(5);
 /// A reload answers when the sessions it ends have ended.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(40);
+/// Before another look for a place in the daemon's queue.
+const QUEUE_PAUSE: Duration = Duration::from_millis(20);
 /// Bytes of an answer; a session's status has about 2 KiB.
 const LARGEST_ANSWER: usize = 16 << 20;
 
@@ -155,9 +157,7 @@ impl Client {
         path: &str,
         body: Bytes,
     ) -> Result<(Response<Incoming>, Connection), ClientError> {
-        let stream = UnixStream::connect(&self.path)
-            .await
-            .map_err(|error| self.not_connected(error))?;
+        let stream = self.connect().await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.broken(error))?;
@@ -177,6 +177,17 @@ impl Client {
         }
         let response = response.await.map_err(|error| self.broken(error))?;
         Ok((response, Box::pin(std::future::pending())))
+    }
+
+    async fn connect(&self) -> Result<UnixStream, ClientError> {
+        loop {
+            match UnixStream::connect(&self.path).await {
+                Ok(stream) => return Ok(stream),
+                // The daemon's queue is full; the question's own time limit ends this.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(QUEUE_PAUSE).await,
+                Err(error) => return Err(self.not_connected(error)),
+            }
+        }
     }
 
     async fn body(&self, response: Response<Incoming>, mut connection: Connection) -> Result<Bytes, ClientError> {
@@ -215,6 +226,7 @@ impl Client {
             RefusalKind::BadConfiguration => ClientError::BadConfiguration { problems: message },
             RefusalKind::BadRequest | RefusalKind::TooLong => ClientError::BadRequest { message },
             RefusalKind::TooManyReaders | RefusalKind::Stopping => ClientError::Busy { message },
+            RefusalKind::WrongPhase => ClientError::WrongPhase { message },
             RefusalKind::UnknownSession => UnknownSession { name: String::new() }.into(),
             RefusalKind::UnknownPath | RefusalKind::WrongMethod => ClientError::Refused { message },
         }

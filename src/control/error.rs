@@ -60,6 +60,12 @@ pub enum ClientError {
         /// Its problems, a line or more each.
         problems: String,
     },
+    /// The session is in a phase in which that cannot be done.
+    #[error("{message}")]
+    WrongPhase {
+        /// The daemon's words.
+        message: String,
+    },
     /// No session has that name.
     #[error(transparent)]
     UnknownSession(#[from] UnknownSession),

@@ -52,10 +52,12 @@ impl ControlHandle for Fake {
         None
     }
 
-    async fn order(&self, name: &str, order: Order) -> Result<(), UnknownSession> {
-        if name != "db" {
-            let name = name.to_owned();
-            return Err(UnknownSession { name });
+    async fn order(&self, name: &str, order: Order) -> Result<(), OrderError> {
+        let own = || name.to_owned();
+        match name {
+            "db" => {}
+            "off" => return Err(OrderError::Stopped { name: own() }),
+            _ => return Err(UnknownSession { name: own() }.into()),
         }
         self.note(format!("{order:?} {name}"));
         Ok(())

@@ -52,10 +52,10 @@ impl Events {
                 ended = &mut self.connection => {
                     // What has arrived before is still in the body.
                     self.connection = Box::pin(std::future::pending());
-                    match ended {
-                        Ok(()) => continue,
-                        Err(error) => return Err(self.broken(error.into())),
+                    if let Err(error) = ended {
+                        tracing::debug!(%error, "the stream of events was cut off");
                     }
+                    continue;
                 }
             };
             match frame {
@@ -65,7 +65,11 @@ impl Events {
                         self.read.extend_from_slice(&data);
                     }
                 }
-                Some(Err(error)) => return Err(self.broken(error.into())),
+                // A daemon that was killed ends its streams like this.
+                Some(Err(error)) => {
+                    tracing::debug!(%error, "the stream of events was cut off");
+                    return Ok(None);
+                }
             }
         }
     }

@@ -10,7 +10,7 @@
 //! | `POST /v1/reload` | 200 and [`ReloadStatus`]; 422 when the configuration is wrong, which changes nothing |
 //! | `PUT /v1/log-level` with `{"level": "debug"}` | 204 |
 //!
-//! Every other answer than a 2xx carries [`Refusal`]; 404 when there is no such session. By hand:
+//! Every other answer than a 2xx carries [`Refusal`]; 404 when there is no such session, 409 when it is stopped. By hand:
 //! `curl --unix-socket $XDG_RUNTIME_DIR/autossm/control.sock http://autossm/v1/status`
 //!
 //! The daemon binds a [`ControlSocket`], implements [`ControlHandle`] and runs [`serve`]; the commands use [`Client`].
@@ -56,8 +56,8 @@ pub trait ControlHandle: Clone + Send + Sync + 'static {
     /// Gives an order to a session; it has only begun when this returns.
     ///
     /// # Errors
-    /// No session has this name.
-    fn order(&self, name: &str, order: Order) -> impl Future<Output = Result<(), UnknownSession>> + Send;
+    /// [`OrderError`].
+    fn order(&self, name: &str, order: Order) -> impl Future<Output = Result<(), OrderError>> + Send;
 
     /// Gives an order to all sessions.
     fn order_all(&self, order: Order) -> impl Future<Output = ()> + Send;
@@ -98,6 +98,20 @@ pub enum ReloadError {
     Stopping,
 }
 
+/// Why an order is not obeyed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OrderError {
+    /// No session has this name.
+    #[error(transparent)]
+    Unknown(#[from] UnknownSession),
+    /// The session was stopped.
+    #[error("session `{name}` is stopped; `autossm start {name}` starts it")]
+    Stopped {
+        /// The session.
+        name: String,
+    },
+}
+
 /// No session has this name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no session `{}`; `autossm status` lists those there are", .name.escape_debug())]
@@ -125,6 +139,8 @@ pub enum RefusalKind {
     UnknownPath,
     /// 405: the path is there, this method is not.
     WrongMethod,
+    /// 409: the session is in a phase in which that cannot be done.
+    WrongPhase,
     /// 400: the request's body is not what this path takes.
     BadRequest,
     /// 413: the request's body is longer than any this API takes.

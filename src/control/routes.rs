@@ -11,9 +11,10 @@ use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post, put};
 use axum::{Extension, Router};
 use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 
 use super::client::order_name;
-use super::{ControlHandle, LogLevel, Order, Refusal, RefusalKind, ReloadError, UnknownSession, stream};
+use super::{ControlHandle, LogLevel, Order, OrderError, Refusal, RefusalKind, ReloadError, UnknownSession, stream};
 
 /// Readers of events at once; the other connections are for short questions.
 const MOST_READERS: usize = 16;
@@ -38,10 +39,11 @@ impl LongLived {
 struct Shared<H> {
     handle: H,
     readers: Arc<Semaphore>,
+    ended: CancellationToken,
 }
 
-/// Every path. Each connection adds a [`LongLived`] of its own.
-pub(super) fn router<H: ControlHandle>(handle: H) -> Router {
+/// Every path. Each connection adds a [`LongLived`] of its own; streams end with `ended`.
+pub(super) fn router<H: ControlHandle>(handle: H, ended: CancellationToken) -> Router {
     let mut router = Router::new()
         .route("/v1/status", get(status::<H>))
         .route("/v1/events", get(events::<H>))
@@ -64,6 +66,7 @@ pub(super) fn router<H: ControlHandle>(handle: H) -> Router {
         .with_state(Shared {
             handle,
             readers: Arc::new(Semaphore::new(MOST_READERS)),
+            ended,
         })
 }
 
@@ -94,7 +97,10 @@ async fn give<H: ControlHandle>(
     };
     match shared.handle.order(&name, order).await {
         Ok(()) => StatusCode::ACCEPTED.into_response(),
-        Err(unknown) => unknown_session(&unknown),
+        Err(OrderError::Unknown(unknown)) => unknown_session(&unknown),
+        Err(error @ OrderError::Stopped { .. }) => {
+            refuse(StatusCode::CONFLICT, RefusalKind::WrongPhase, &error.to_string())
+        }
     }
 }
 
@@ -143,7 +149,8 @@ async fn events<H: ControlHandle>(State(shared): State<Shared<H>>, Extension(lon
     };
     long.set();
     let head = [(header::CONTENT_TYPE, "application/x-ndjson")];
-    (head, stream::body(shared.handle.subscribe(), place)).into_response()
+    let lines = stream::body(shared.handle.subscribe(), place, shared.ended);
+    (head, lines).into_response()
 }
 
 fn unknown_session(unknown: &UnknownSession) -> Response {

@@ -1,5 +1,7 @@
 //! Serves the control API. No client can stall it: each connection has a deadline, and their number has a bound.
 
+use std::fs::File;
+use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::ControlHandle;
@@ -22,41 +25,84 @@ const MOST_CONNECTIONS: usize = 32;
 const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
 /// No connection lives longer, unless it reads events or waits for a reload.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// What connections get at the end, for an answer or a last event.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Bytes of a request's head; ours have about 100.
 const LARGEST_HEAD: usize = 8 * 1024;
 /// After accepting has failed, out of file descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers clients of `socket` until `cancelled`; then drops the connections that are still open, and the socket.
+/// Answers clients of `socket` until `cancelled`; then gives those there are a moment, and removes the socket.
 pub async fn serve(socket: ControlSocket, handle: impl ControlHandle, cancelled: CancellationToken) {
-    let router = router(handle);
+    let router = router(handle, cancelled.clone());
     let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let mut spare = Spare::default();
     let mut connections = JoinSet::new();
     loop {
         // Finished connections are reaped here; there are never more than MOST_CONNECTIONS and the one that came.
         while connections.try_join_next().is_some() {}
         tokio::select! {
             () = cancelled.cancelled() => break,
-            next = accept(&socket, Arc::clone(&permits)) => if let Some((stream, permit)) = next {
+            next = accept(&socket, Arc::clone(&permits), &mut spare) => if let Some((stream, permit)) = next {
                 connections.spawn(serve_connection(stream, router.clone(), permit));
             },
         }
     }
+    let last_words = async { while connections.join_next().await.is_some() {} };
+    if timeout(LAST_WORDS, last_words).await.is_err() {
+        tracing::debug!("closing control connections that linger");
+    }
     connections.shutdown().await;
 }
 
+/// A file descriptor held back: when local connections have used up all others, whoever asks for the status is still
+/// answered.
+#[derive(Debug, Default)]
+struct Spare(Option<File>);
+
+impl Spare {
+    fn hold(&mut self) {
+        if self.0.is_none() {
+            // There will be another moment, if there is none to spare now.
+            self.0 = File::open("/dev/null").ok();
+        }
+    }
+
+    /// Whether one more descriptor is free now.
+    fn release(&mut self) -> bool {
+        self.0.take().is_some()
+    }
+}
+
 /// The next client that may be one; none when this one may not or there was none.
-async fn accept(socket: &ControlSocket, permits: Arc<Semaphore>) -> Option<(UnixStream, OwnedSemaphorePermit)> {
+async fn accept(
+    socket: &ControlSocket,
+    permits: Arc<Semaphore>,
+    spare: &mut Spare,
+) -> Option<(UnixStream, OwnedSemaphorePermit)> {
     let permit = permits.acquire_owned().await.ok()?;
+    spare.hold();
     match socket.listener().accept().await {
         Ok((stream, _)) if is_ours(&stream) => Some((stream, permit)),
         Ok(_) => None,
+        Err(error) if is_exhausted(&error) && spare.release() => {
+            // Without a pause: a local connection would take the place.
+            let (stream, _) = socket.listener().accept().await.ok()?;
+            is_ours(&stream).then_some((stream, permit))
+        }
         Err(error) => {
             tracing::warn!(%error, "cannot accept a control connection");
             tokio::time::sleep(ACCEPT_PAUSE).await;
             None
         }
     }
+}
+
+/// Out of file descriptors.
+fn is_exhausted(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    errno == Some(Errno::MFILE) || errno == Some(Errno::NFILE)
 }
 
 /// The socket's mode keeps others out already; this holds when somebody has changed it.
@@ -90,7 +136,7 @@ async fn serve_connection(stream: UnixStream, router: Router, _permit: OwnedSema
         .keep_alive(false)
         .serve_connection(TokioIo::new(Impatient::new(stream)), service);
     let mut connection = std::pin::pin!(connection);
-    let ended = match tokio::time::timeout(CONNECTION_TIMEOUT, &mut connection).await {
+    let ended = match timeout(CONNECTION_TIMEOUT, &mut connection).await {
         Ok(ended) => ended,
         // It ends with its client, or when that does not read.
         Err(_) if long.get() => connection.await,

@@ -8,6 +8,7 @@ use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::broadcast::Receiver;
 use tokio::sync::broadcast::error::RecvError;
+use tokio_util::sync::CancellationToken;
 
 use super::Subscription;
 use crate::status::{Event, EventLine};
@@ -19,15 +20,17 @@ struct Reader {
     /// None once the stream is over.
     rest: Option<Receiver<EventLine>>,
     last_ms: u64,
+    ended: CancellationToken,
     _place: OwnedSemaphorePermit,
 }
 
-/// One line an event, without an end; a reader that was too slow is told so and dropped. `place` is given back then.
-pub(super) fn body(subscription: Subscription, place: OwnedSemaphorePermit) -> Body {
+/// One line an event until `ended`; a reader that was too slow is told so and dropped. `place` is given back then.
+pub(super) fn body(subscription: Subscription, place: OwnedSemaphorePermit, ended: CancellationToken) -> Body {
     let reader = Reader {
         first: subscription.first.into(),
         rest: Some(subscription.rest),
         last_ms: 0,
+        ended,
         _place: place,
     };
     let lines = futures_util::stream::unfold(reader, async |mut reader| {
@@ -38,10 +41,20 @@ pub(super) fn body(subscription: Subscription, place: OwnedSemaphorePermit) -> B
 }
 
 impl Reader {
+    /// The next event, or that some were missed. What happened before the end is still told.
+    async fn follow(&mut self) -> Option<Result<EventLine, RecvError>> {
+        let rest = self.rest.as_mut()?;
+        tokio::select! {
+            biased;
+            event = rest.recv() => Some(event),
+            () = self.ended.cancelled() => None,
+        }
+    }
+
     async fn next(&mut self) -> Option<Bytes> {
         let line = match self.first.pop_front() {
             Some(line) => line,
-            None => match self.rest.as_mut()?.recv().await {
+            None => match self.follow().await? {
                 Ok(line) => line,
                 Err(RecvError::Lagged(count)) => {
                     tracing::info!(count, "a reader of events was too slow and is dropped");

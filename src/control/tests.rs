@@ -64,6 +64,7 @@ async fn refusals_are_json_with_a_word_for_programs() {
         ("POST /v1/sessions/%ff/reconnect", 404, "unknown_path"),
         ("POST /v1/sessions/x/reconnect", 404, "unknown_session"),
         ("GET /v1/sessions/x", 404, "unknown_session"),
+        ("POST /v1/sessions/off/reconnect", 409, "wrong_phase"),
         ("PUT /v1/log-level", 400, "bad_request"),
         ("DELETE /v1/status", 405, "wrong_method"),
         ("GET /v1/reload", 405, "wrong_method"),
@@ -113,7 +114,7 @@ async fn garbage_and_slow_clients_do_not_disturb_others() {
 async fn silent_clients_lose_their_places_in_time() {
     let fixture = Fixture::start();
     let mut silent = Vec::new();
-    for _ in 0..40 {
+    for _ in 0..100 {
         silent.push(UnixStream::connect(&fixture.path).await.unwrap());
         // Lets the server accept it, so that the kernel's short queue has room for the next.
         tokio::task::yield_now().await;

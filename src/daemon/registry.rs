@@ -11,9 +11,9 @@ use tokio::time::timeout;
 use super::log::LogControl;
 use crate::clock::Clock;
 use crate::config::{OnExit, SessionSettings};
-use crate::control::{ControlHandle, ReloadError, Subscription, UnknownSession};
+use crate::control::{ControlHandle, OrderError, ReloadError, Subscription, UnknownSession};
 use crate::status::{DaemonStatus, Event, ReloadStatus, SessionStatus};
-use crate::supervisor::{Ending, Order, PhaseBoard, SessionHandle, status_without_task};
+use crate::supervisor::{Ending, Obedience, Order, PhaseBoard, SessionHandle, status_without_task};
 
 /// A session's task that does not answer within this is reported as such: one must not hide the others.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -119,15 +119,17 @@ impl Entry {
         status_without_task(&self.settings, &cause)
     }
 
-    async fn order(&self, order: Order) {
+    async fn order(&self, order: Order) -> Obedience {
         let session = &self.settings.name;
-        let asked = order_done(order);
+        let asked = order_name(order);
         match timeout(ANSWER_TIMEOUT, self.handle.order(order)).await {
-            Ok(Ok(())) => tracing::info!(session, "{asked} requested"),
+            Ok(Ok(Obedience::Begun)) => tracing::info!(session, "{asked} requested"),
+            Ok(Ok(Obedience::Stopped)) => return Obedience::Stopped,
             Ok(Err(gone)) => tracing::warn!(session, %gone, "no {asked}"),
             // It is in the session's queue and will be done.
             Err(_) => tracing::warn!(session, "the session's task is slow to {asked}"),
         }
+        Obedience::Begun
     }
 }
 
@@ -158,12 +160,15 @@ impl ControlHandle for Registry {
         Some(self.entry(name)?.status().await)
     }
 
-    async fn order(&self, name: &str, order: Order) -> Result<(), UnknownSession> {
-        let Some(entry) = self.entry(name) else {
-            return Err(UnknownSession { name: name.to_owned() });
+    async fn order(&self, name: &str, order: Order) -> Result<(), OrderError> {
+        let name = name.to_owned();
+        let Some(entry) = self.entry(&name) else {
+            return Err(UnknownSession { name }.into());
         };
-        entry.order(order).await;
-        Ok(())
+        match entry.order(order).await {
+            Obedience::Begun => Ok(()),
+            Obedience::Stopped => Err(OrderError::Stopped { name }),
+        }
     }
 
     async fn order_all(&self, order: Order) {
@@ -214,7 +219,7 @@ const fn ending(on_exit: OnExit) -> Ending {
     }
 }
 
-const fn order_done(order: Order) -> &'static str {
+const fn order_name(order: Order) -> &'static str {
     match order {
         Order::Reconnect => "reconnect",
         Order::Restart => "restart",

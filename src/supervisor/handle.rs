@@ -31,7 +31,7 @@ pub struct SessionHandle {
 #[derive(Debug)]
 pub(super) enum Message {
     Status(Reply<SessionStatus>),
-    Order(Order, Reply<()>),
+    Order(Order, Reply<Obedience>),
     End(Ending, Reply<()>),
 }
 
@@ -46,6 +46,15 @@ pub enum Order {
     Start,
     /// Ends the AWS session and its local connections, and listens no more until it is started.
     Stop,
+}
+
+/// What has become of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obedience {
+    /// It has begun.
+    Begun,
+    /// The session is stopped, and only a start changes that.
+    Stopped,
 }
 
 /// Where an answer goes.
@@ -75,11 +84,11 @@ impl SessionHandle {
         self.ask(Message::Status).await
     }
 
-    /// Gives the order; what it brings about has only begun when this returns.
+    /// Gives the order; what it brings about has only begun when this returns, if it is obeyed at all.
     ///
     /// # Errors
     /// The task has ended.
-    pub async fn order(&self, order: Order) -> Result<(), SessionGone> {
+    pub async fn order(&self, order: Order) -> Result<Obedience, SessionGone> {
         self.ask(|reply| Message::Order(order, reply)).await
     }
 

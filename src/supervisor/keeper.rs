@@ -10,7 +10,7 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::sync::mpsc;
 
-use super::handle::{Message, Order, SessionHandle};
+use super::handle::{Message, Obedience, Order, SessionHandle};
 use super::phases::PhaseSlot;
 use super::report;
 use super::task::{Keep, Supervisor, Tools};
@@ -126,8 +126,16 @@ impl Keeper {
                     "internal error; starts again in a few seconds",
                 )),
                 Some(Message::Order(order, reply)) => {
-                    self.wanted = order != Order::Stop && (self.wanted || order != Order::Reconnect);
-                    reply.answer(());
+                    self.wanted = match order {
+                        Order::Reconnect => self.wanted,
+                        Order::Restart | Order::Start => true,
+                        Order::Stop => false,
+                    };
+                    reply.answer(if self.wanted || order == Order::Stop {
+                        Obedience::Begun
+                    } else {
+                        Obedience::Stopped
+                    });
                     return Continue(());
                 }
                 Some(Message::End(_, reply)) => {

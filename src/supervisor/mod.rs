@@ -21,7 +21,7 @@ mod timer;
 mod task_tests;
 
 pub use ending::END_TIMEOUT;
-pub use handle::{Ending, Order, SessionGone, SessionHandle};
+pub use handle::{Ending, Obedience, Order, SessionGone, SessionHandle};
 pub use keeper::{Keeper, Resources};
 pub use phases::{PhaseBoard, PhaseSlot};
 pub use report::status_without_task;

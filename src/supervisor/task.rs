@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 
 use super::actions::{ActionNews, Actions};
 use super::ending::Farewell;
-use super::handle::{Message, Order};
+use super::handle::{Message, Obedience, Order};
 use super::link::{Link, LinkNews};
 use super::phases::PhaseSlot;
 use super::report;
@@ -178,20 +178,21 @@ impl<'a> Supervisor<'a> {
                 reply.answer(report::status(self.keep.settings, snapshot, &self.listeners, now));
             }
             Message::Order(order, reply) => {
-                self.obey(order, now);
-                reply.answer(());
+                let obedience = self.obey(order, now);
+                reply.answer(obedience);
             }
             Message::End(ending, reply) => self.leave(ending, reply, now),
         }
     }
 
-    fn obey(&mut self, order: Order, now: Timestamp) {
+    fn obey(&mut self, order: Order, now: Timestamp) -> Obedience {
         if self.farewell.is_some() {
-            // It ends; what is asked now is asked of nobody.
-            return;
+            // It ends; only another one could be started.
+            return Obedience::Stopped;
         }
         let was_wanted = *self.keep.wanted;
         match order {
+            Order::Reconnect if !was_wanted => return Obedience::Stopped,
             Order::Reconnect => self.session.reconnect(now),
             Order::Start => {}
             Order::Restart | Order::Stop => {
@@ -213,6 +214,7 @@ impl<'a> Supervisor<'a> {
                 self.session.start(now);
             }
         }
+        Obedience::Begun
     }
 
     fn handle_link(&mut self, news: LinkNews, now: Timestamp) {

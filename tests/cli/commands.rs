@@ -49,7 +49,7 @@ async fn orders() {
     transcript.run("stop demo").await;
     transcript.run("wait demo --for stopped").await;
     transcript.run("status").await;
-    transcript.say("Twice is no error, and reconnect does not start it.");
+    transcript.say("Twice is no error, and only a start or a restart starts it.");
     transcript.run("stop demo").await;
     transcript.run("reconnect demo").await;
     transcript.run("wait demo --for up --timeout 0s").await;
@@ -151,5 +151,6 @@ async fn log_level() {
     transcript.run("log-level autossm=debug,rustls=trace").await;
     transcript.run("log-level loud").await;
     transcript.run("log-level autossm=loud").await;
+    transcript.run("log-level").await;
     transcript.check("log-level");
 }

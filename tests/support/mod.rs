@@ -1,6 +1,5 @@
 //! What the demo, the daemon's tests and the benchmark share: the real binary as a child process, and traffic whose
 //! every byte is known.
-#![expect(clippy::allow_attributes, reason = "one user takes everything, the others do not")]
 #![allow(dead_code, reason = "each user takes what it needs")]
 
 pub(crate) mod daemon;

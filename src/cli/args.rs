@@ -76,6 +76,9 @@ pub(super) struct RunArgs {
 pub(super) struct CheckArgs {
     #[command(flatten)]
     pub(super) config: ConfigArg,
+    /// Print the JSON schema of the configuration instead, for editors
+    #[arg(long, conflicts_with = "config")]
+    pub(super) schema: bool,
 }
 
 #[derive(Debug, Args)]

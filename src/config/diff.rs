@@ -82,14 +82,11 @@ mod tests {
 
     /// Sessions, each on a port of its own, with these further keys.
     fn sessions(of: &[(&str, &str)]) -> Settings {
-        let mut text = String::new();
-        for (name, more) in of {
+        let session = |(name, more): &(&str, &str)| {
             let port: u32 = 1000 + name.bytes().map(u32::from).sum::<u32>();
-            text += &format!(
-                "[session.{name}]\ntarget = \"i-0\"\n{more}\nforward = {{ listen = \":{port}\", port = 80 }}\n"
-            );
-        }
-        settings(&text)
+            format!("[session.{name}]\ntarget = \"i-0\"\n{more}\nforward = {{ listen = \":{port}\", port = 80 }}\n")
+        };
+        settings(&of.iter().map(session).collect::<String>())
     }
 
     #[test]

@@ -13,8 +13,8 @@
 //! | [`control`] | HTTP and JSON on a Unix socket: server and client |
 //! | [`supervisor`] | one session: carries out what the core commands and tells it how that ended |
 //! | [`endpoint`] | local listeners and connections |
-//! | [`transport`] | one live websocket |
 //! | [`aws`] | the control plane's calls, credentials, signing, backoff |
+//! | [`transport`] | one live websocket |
 //! | [`config`] | the file as written, all its problems, the settings it means |
 //! | [`status`] | what a session looks like from outside |
 //! | [`clock`] | the only reader of the clock |

@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 
 use super::credentials::CachedCredentials;
 use super::errors;
+use super::limit::AnswerLimit;
 use crate::clock::Clock;
 
 /// The SDK's own limit of a call, just inside the session's 10 s, so that the error says what stalled.
@@ -108,7 +109,8 @@ impl Account {
             .identity_cache(IdentityCache::no_cache()) // CachedCredentials is the cache
             .retry_config(RetryConfig::disabled()) // there is one loop, and it is not in the SDK
             .timeout_config(TimeoutConfig::builder().operation_timeout(CALL_TIMEOUT).build())
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .interceptor(AnswerLimit);
         if let Some(url) = &self.key.endpoint_url {
             builder = builder.endpoint_url(url);
         }

@@ -5,6 +5,7 @@ mod backoff;
 mod control_plane;
 mod credentials;
 mod errors;
+mod limit;
 mod signing;
 mod ssm;
 

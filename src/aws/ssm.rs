@@ -15,6 +15,9 @@ use crate::clock::Clock;
 use crate::config::{ForwardSettings, Listen, SessionSettings};
 use crate::transport::UpgradeSigner;
 
+/// Bytes of a SessionId, with room.
+const LONGEST_SESSION_ID: usize = 256;
+
 /// Makes control planes and signers; sessions with the same profile, region and endpoint share one client with its
 /// connections and credentials.
 #[derive(Debug)]
@@ -128,7 +131,9 @@ impl SsmControlPlane {
         let missing = |what| errors::incomplete(Action::Start, what);
         let token = given(answer.token_value).ok_or_else(|| missing("TokenValue"))?;
         Ok(Grant {
-            session_id: given(answer.session_id).ok_or_else(|| missing("SessionId"))?,
+            session_id: given(answer.session_id)
+                .filter(|id| is_session_id(id))
+                .ok_or_else(|| missing("SessionId"))?,
             token: Secret::new(token),
             stream_url: given(answer.stream_url).ok_or_else(|| missing("StreamUrl"))?,
         })
@@ -185,6 +190,11 @@ impl fmt::Debug for SsmControlPlane {
             .field("request", &self.request)
             .finish_non_exhaustive()
     }
+}
+
+/// AWS gives at most 96 of its characters. It goes into the log, into status and into every later call.
+fn is_session_id(id: &str) -> bool {
+    id.len() <= LONGEST_SESSION_ID && id.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// Absent and empty mean the same in AWS's answers.

@@ -238,3 +238,27 @@ async fn a_service_that_refuses_is_asked_once() {
     assert_eq!(failure.class, FailureClass::Network, "{}", failure.text);
     assert!(failure.text.starts_with("ssm:ResumeSession: "), "{}", failure.text);
 }
+
+/// The SDK reads an answer whole: without a bound a hostile endpoint could fill the memory.
+#[tokio::test]
+async fn an_answer_that_is_too_long_is_a_failed_call() {
+    let service = Service::new().await;
+    let body = format!(
+        r#"{{"SessionId":"a-1","TokenValue":"t","StreamUrl":"u","X":"{}"}}"#,
+        "x".repeat(300 << 10)
+    );
+    let (started, _) = tokio::join!(service.plane.start(), service.answer(200, "", &body));
+    let failure = started.unwrap_err();
+    assert_eq!(failure.class, FailureClass::Protocol, "{failure:?}");
+}
+
+#[tokio::test]
+async fn a_session_id_that_could_forge_a_log_line_is_refused() {
+    for id in ["a\\u001b[2J", "a b", "a\\nERROR", &"a".repeat(300)] {
+        let service = Service::new().await;
+        let body = format!(r#"{{"SessionId":"{id}","TokenValue":"t","StreamUrl":"u"}}"#);
+        let (started, _) = tokio::join!(service.plane.start(), service.answer(200, "", &body));
+        let failure = started.unwrap_err();
+        assert!(failure.text.contains("no SessionId"), "{failure:?}");
+    }
+}

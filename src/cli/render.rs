@@ -131,8 +131,11 @@ fn notes(session: &SessionStatus) -> Vec<String> {
         let attempt = session.attempts.saturating_add(1);
         notes.push(format!("attempt {attempt} in {}", span(wait)));
     }
-    if session.agent_away {
-        notes.push("the service says that the agent is away".to_owned());
+    if let Some(trouble) = session.trouble {
+        notes.push(trouble.to_string());
+    }
+    if let Some(left) = session.may_end_in_ms {
+        notes.push(format!("AWS may end the session in {}", span(left)));
     }
     notes
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use autossm_proto::session::{DropCause, Figures, Phase};
+use autossm_proto::session::{DropCause, Figures, Phase, Trouble};
 use clap::{CommandFactory, Parser};
 
 use super::args::{Cli, Command};
@@ -25,6 +25,8 @@ fn session(name: &str) -> SessionStatus {
         attempts: 0,
         next_attempt_in_ms: None,
         agent_away: false,
+        trouble: None,
+        may_end_in_ms: None,
         figures: Figures {
             bytes_up: 1_234_567,
             bytes_down: 20_000_000,
@@ -37,6 +39,7 @@ fn session(name: &str) -> SessionStatus {
             ago_ms: 190_000,
             cause: DropCause::Reset,
             cause_text: "connection reset".to_owned(),
+            noticed_after_ms: 3,
             attempts: 2,
             recovered_after_ms: Some(310),
             backlog_bytes: 4_096,
@@ -56,6 +59,8 @@ fn unwell() -> SessionStatus {
         attempts: 4,
         next_attempt_in_ms: Some(1_500),
         agent_away: true,
+        trouble: Some(Trouble::AgentAway),
+        may_end_in_ms: Some(600_000),
         history: Vec::new(),
         figures: Figures::default(),
         connections: 0,
@@ -80,7 +85,8 @@ billing    reattaching  12s    -               0            0      0 B     0 B
   not listening: 127.0.0.1:80: permission denied
   closed by the service (1000 Bye\u{fffd}[2J)
   attempt 5 in 1s
-  the service says that the agent is away
+  the agent is away
+  AWS may end the session in 10m 0s
 orders-db  attached     3m 2s  127.0.0.1:5432  3            1      1.2 MB  20.0 MB
 "
     );

@@ -26,6 +26,12 @@ impl Timestamp {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
 
+    /// The point this long before; none before the origin.
+    pub fn checked_before(self, lead: Duration) -> Option<Self> {
+        let nanos = u64::try_from(lead.as_nanos()).ok()?;
+        self.0.checked_sub(nanos).map(Self)
+    }
+
     /// The point `wait` later; the end of time when that is beyond it.
     pub fn after(self, wait: Duration) -> Self {
         let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);

@@ -3,7 +3,7 @@
 mod event;
 mod snapshot;
 
-use autossm_proto::session::{DropCause, Figures, Phase};
+use autossm_proto::session::{DropCause, Figures, Phase, Trouble};
 use serde::{Deserialize, Serialize};
 
 pub use event::{Event, EventLine};
@@ -65,6 +65,10 @@ pub struct SessionStatus {
     pub next_attempt_in_ms: Option<u64>,
     /// The service says that the agent is away.
     pub agent_away: bool,
+    /// What stands in its way, if anything.
+    pub trouble: Option<Trouble>,
+    /// Milliseconds until AWS may end the session by itself, while it is not attached.
+    pub may_end_in_ms: Option<u64>,
     /// The counters.
     pub figures: Figures,
     /// The last drops, oldest first.
@@ -80,10 +84,19 @@ pub struct DropStatus {
     pub cause: DropCause,
     /// The cause as a sentence.
     pub cause_text: String,
+    /// Milliseconds from the last sign of life to noticing it.
+    pub noticed_after_ms: u64,
     /// Attempts it took.
     pub attempts: u32,
     /// Milliseconds from noticing it to the proven re-attach; none while it lasts.
     pub recovered_after_ms: Option<u64>,
     /// Bytes that were not acknowledged when it was noticed.
     pub backlog_bytes: u64,
+}
+
+/// Text that may come from the other side, without what could move a terminal's cursor or forge a log line.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
 }

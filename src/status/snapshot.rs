@@ -1,10 +1,10 @@
 //! From a session's own account of itself to what is shown.
 
 use autossm_proto::Timestamp;
-use autossm_proto::session::{DropRecord, Snapshot};
+use autossm_proto::session::{DropRecord, Phase, Snapshot, Trouble};
 use std::time::Duration;
 
-use super::{DropStatus, SessionStatus};
+use super::{DropStatus, SessionStatus, printable};
 
 impl SessionStatus {
     /// What `snapshot` looks like at `now`, which is on the same clock. `listeners` are the addresses that are up;
@@ -21,15 +21,17 @@ impl SessionStatus {
             target: target.to_owned(),
             phase: snapshot.phase,
             phase_for_ms: millis(now.since(snapshot.since)),
-            cause: snapshot.cause.clone(),
+            cause: printable(&snapshot.cause),
             session_id: snapshot.session_id.clone(),
-            agent_version: snapshot.agent_version.clone(),
+            agent_version: snapshot.agent_version.as_deref().map(printable),
             listeners,
             listener_error: None,
             connections: snapshot.connections,
             attempts: snapshot.attempts,
             next_attempt_in_ms: snapshot.next_attempt.map(|at| millis(at.since(now))),
-            agent_away: snapshot.agent_away,
+            agent_away: snapshot.trouble == Some(Trouble::AgentAway),
+            trouble: snapshot.trouble,
+            may_end_in_ms: may_end(snapshot, now).map(millis),
             figures: snapshot.figures,
             history: snapshot
                 .history
@@ -45,12 +47,19 @@ impl DropStatus {
         Self {
             ago_ms: millis(now.since(record.at)),
             cause: record.cause.clone(),
-            cause_text: record.cause.to_string(),
+            cause_text: printable(&record.cause.to_string()),
+            noticed_after_ms: millis(record.noticed_after),
             attempts: record.attempts,
             recovered_after_ms: record.recovered_after.map(millis),
             backlog_bytes: record.backlog_bytes,
         }
     }
+}
+
+/// While it is attached, the idle time-out is the account's policy and no news.
+fn may_end(snapshot: &Snapshot, now: Timestamp) -> Option<Duration> {
+    let deadlines = snapshot.deadlines.filter(|_| snapshot.phase != Phase::Attached)?;
+    deadlines.next(now).map(|at| at.since(now))
 }
 
 fn millis(span: Duration) -> u64 {
@@ -59,7 +68,7 @@ fn millis(span: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use autossm_proto::session::{DropCause, Figures, Phase};
+    use autossm_proto::session::{DropCause, Figures};
 
     use super::*;
 
@@ -75,7 +84,8 @@ mod tests {
             agent_version: None,
             attempts: 3,
             next_attempt: Some(Timestamp::from_nanos(14 * SECOND)),
-            agent_away: false,
+            trouble: None,
+            deadlines: None,
             connections: 2,
             figures: Figures {
                 drops: 1,
@@ -84,6 +94,7 @@ mod tests {
             history: vec![DropRecord {
                 at: Timestamp::from_nanos(10 * SECOND),
                 cause: DropCause::Reset,
+                noticed_after: Duration::from_millis(3),
                 attempts: 3,
                 recovered_after: Some(Duration::from_millis(250)),
                 backlog_bytes: 4096,
@@ -101,5 +112,24 @@ mod tests {
         let late = Timestamp::from_nanos(20 * SECOND);
         let status = SessionStatus::from_snapshot("db", "i-1", &snapshot, Vec::new(), late);
         assert_eq!(status.next_attempt_in_ms, Some(0));
+    }
+
+    #[test]
+    fn a_peers_text_cannot_touch_the_terminal() {
+        assert_eq!(printable("bye\u{1b}[2J\nERROR x"), "bye\u{fffd}[2J\u{fffd}ERROR x");
+        assert_eq!(printable("Grüße"), "Grüße");
+        let record = DropRecord {
+            at: Timestamp::ZERO,
+            cause: DropCause::Closed {
+                code: Some(1000),
+                reason: "over\u{7}".to_owned(),
+            },
+            noticed_after: Duration::ZERO,
+            attempts: 2,
+            recovered_after: None,
+            backlog_bytes: 9,
+        };
+        let status = DropStatus::from_record(&record, Timestamp::ZERO);
+        assert_eq!(status.cause_text, "closed by the service (1000 over\u{fffd})");
     }
 }

@@ -9,6 +9,8 @@ use crate::transport::Transport;
 
 /// Frames read in one turn, so that writing and local connections get theirs.
 const READ_BATCH: usize = 256;
+/// The same in bytes: the session must see what came before it can say that it is too much.
+const READ_BATCH_BYTES: usize = 1 << 20;
 
 /// The websocket of the session's present epoch, while there is one.
 #[derive(Debug, Default)]
@@ -42,6 +44,13 @@ pub(super) struct LinkNews {
     pub(super) dropped: Option<DropCause>,
     /// More can be written.
     writable: bool,
+}
+
+fn size(frame: &Inbound) -> usize {
+    match frame {
+        Inbound::Binary(bytes) | Inbound::Pong(bytes) => bytes.len(),
+        Inbound::Other => 0,
+    }
 }
 
 impl Link {
@@ -104,9 +113,13 @@ impl Link {
                 Poll::Pending => {}
             },
         }
-        while inbox.len() < limit {
+        let mut bytes = 0;
+        while inbox.len() < limit && bytes < READ_BATCH_BYTES {
             match transport.poll_receive(context) {
-                Poll::Ready(Ok(frame)) => inbox.push(frame),
+                Poll::Ready(Ok(frame)) => {
+                    bytes += size(&frame);
+                    inbox.push(frame);
+                }
                 Poll::Ready(Err(cause)) => {
                     news.dropped = Some(cause);
                     break;

@@ -7,7 +7,7 @@ use tokio::sync::{broadcast, watch};
 
 use super::report;
 use crate::clock::Clock;
-use crate::status::{Event, EventLine};
+use crate::status::{Event, EventLine, printable};
 
 /// Events kept for a reader that is behind. A busy daemon makes a handful a second.
 const KEPT_EVENTS: usize = 1024;
@@ -92,7 +92,7 @@ impl PhaseSlot {
             session: self.session.clone(),
             from,
             to,
-            cause: report::printable(cause),
+            cause: printable(cause),
         });
     }
 }

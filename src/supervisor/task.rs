@@ -175,7 +175,7 @@ impl<'a> Supervisor<'a> {
         match message {
             Message::Status(reply) => {
                 let snapshot = self.session.snapshot();
-                reply.answer(report::status(self.keep.settings, snapshot, &self.listeners, now));
+                reply.answer(report::status(self.keep.settings, &snapshot, &self.listeners, now));
             }
             Message::Order(order, reply) => {
                 let obedience = self.obey(order, now);

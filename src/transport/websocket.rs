@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use autossm_proto::session::{DropCause, Epoch, Inbound, Transmit};
+use bytes::Bytes;
 use futures_util::{Sink, Stream};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::error::{CapacityError, ProtocolError};
@@ -97,7 +98,9 @@ impl Transport {
             Poll::Pending => return self.nothing_yet(),
         };
         let inbound = match message {
-            Some(Ok(Message::Binary(bytes))) => Inbound::Binary(bytes),
+            // A frame as it comes is a slice of the read buffer and would keep all of it, its neighbours included, for
+            // as long as any byte of it waits for a local connection.
+            Some(Ok(Message::Binary(bytes))) => Inbound::Binary(Bytes::copy_from_slice(&bytes)),
             Some(Ok(Message::Pong(bytes))) => Inbound::Pong(bytes),
             Some(Ok(Message::Ping(_))) => {
                 self.answer(cx);

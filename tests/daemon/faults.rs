@@ -139,6 +139,54 @@ survives! {
     tokens_expired: [Fault::ExpireTokens { session: None }, close(1000)];
 }
 
+/// A connection that says nothing while the faults last, and then goes on.
+async fn survives_idle(faults: &[Fault], seconds: u64) {
+    /// What a load sends at once.
+    const CHUNK: u64 = 16 << 10;
+    let bench = Bench::start(QUICK).await;
+    bench.attached().await;
+    let load = Load {
+        key: 3,
+        up: 2 * CHUNK,
+        down: 2 * CHUNK,
+        pace: CHUNK / seconds,
+    };
+    let transfer = bench.transfer(vec![load]).await;
+    bench.moved(2 * CHUNK).await;
+    bench.inject(faults.iter().cloned()).await;
+    bench
+        .daemon
+        .wait_until("a drop", |session| session.figures.drops > 0)
+        .await
+        .unwrap();
+    bench.finish(transfer).await;
+}
+
+/// The same for a connection that is idle, for so many seconds.
+macro_rules! survives_idle {
+    ($($name:ident: $seconds:literal s [$($fault:expr),+ $(,)?];)+) => {
+        $(
+            #[tokio::test]
+            async fn $name() {
+                survives_idle(&[$($fault),+], $seconds).await;
+            }
+        )+
+    };
+}
+
+survives_idle! {
+    idle_close_1000_of_the_hour: 4 s [close(1000)];
+    idle_tcp_reset: 4 s [client(LinkFault::Reset)];
+    idle_end_of_stream_without_close: 4 s [client(LinkFault::Fin)];
+    idle_refused_for_3_seconds: 6 s [port(Port::DataChannel, PortFault::Refuse, 3000), client(LinkFault::Reset)];
+    idle_refused_for_20_seconds: 22 s [port(Port::DataChannel, PortFault::Refuse, 20_000), client(LinkFault::Reset)];
+    idle_refused_for_60_seconds: 62 s [port(Port::DataChannel, PortFault::Refuse, 60_000), client(LinkFault::Reset)];
+    idle_accepted_then_reset_for_3_seconds: 6 s [port(Port::DataChannel, PortFault::AcceptThenReset, 3000), client(LinkFault::Reset)];
+    idle_black_hole_stalls_both_ways: 12 s [traffic(Side::Client, Way::Both, Traffic::Stall, 10_000)];
+    idle_black_hole_discards_both_ways: 12 s [traffic(Side::Client, Way::Both, Traffic::Discard, 10_000)];
+    idle_resume_throttled: 6 s [resume(BadAnswer::Throttled { retry_after: Some(1) }), close(1000)];
+}
+
 /// A session that is idle when it drops must work afterwards.
 #[tokio::test]
 async fn an_idle_session_comes_back() {
@@ -198,6 +246,8 @@ async fn ten_drops_in_one_transfer() {
     let transfer = bench.transfer(loads).await;
     for drops in 0..10 {
         bench.moved(500_000 * (drops + 1)).await;
+        // While there is no link, there is nothing to cut.
+        bench.attached().await;
         let fault = if drops % 2 == 0 {
             close(1000)
         } else {

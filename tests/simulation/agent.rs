@@ -147,12 +147,12 @@ impl Agent {
         match msg.number.cmp(&self.expected) {
             std::cmp::Ordering::Less => {
                 if !self.config.old {
-                    self.acknowledge(&msg);
+                    self.acknowledge(&msg, now);
                 }
             }
             std::cmp::Ordering::Greater => {
                 if self.kept.len() < capacity {
-                    self.acknowledge(&msg);
+                    self.acknowledge(&msg, now);
                     self.kept.insert(msg.number, msg);
                 }
             }
@@ -171,7 +171,7 @@ impl Agent {
             self.out.push(AgentOut::CutLink);
             return;
         }
-        self.acknowledge(msg);
+        self.acknowledge(msg, now);
         self.expected += 1;
         while let Some(next) = self.kept.remove(&self.expected) {
             assert!(self.process(&next, side, now));
@@ -268,8 +268,8 @@ impl Agent {
         (self.srtt + margin).min(Duration::from_secs(1))
     }
 
-    fn acknowledge(&mut self, msg: &Msg) {
-        self.emit(msg.acknowledge().encode());
+    fn acknowledge(&mut self, msg: &Msg, now: Timestamp) {
+        self.emit(msg.acknowledge(date(now)).encode());
     }
 
     fn emit(&mut self, frame: Bytes) {
@@ -288,6 +288,7 @@ impl Agent {
             kind: Kind::Output,
             number,
             payload_type,
+            created: date(now),
             id,
             payload,
         };
@@ -367,4 +368,9 @@ impl Agent {
         let due = head.last_sent.after(self.rto()).as_nanos();
         Some(Timestamp::from_nanos(due.div_ceil(TICK) * TICK))
     }
+}
+
+/// The agent's clock, in milliseconds.
+fn date(now: Timestamp) -> u64 {
+    1_600_000_000_000 + now.as_nanos() / 1_000_000
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use autossm_proto::session::FailureClass;
+use autossm_proto::session::{FailureClass, NetworkChange};
 
 use crate::rng::Rng;
 
@@ -22,6 +22,8 @@ pub(crate) enum Fault {
     Refuse(Duration),
     /// Some acknowledges or messages vanish in the service: every so many, for so long.
     Lose(u64, Duration),
+    /// So many data messages of the agent vanish, one after the other.
+    Hole(u64),
     /// Every acknowledge of the agent vanishes.
     LoseAcks(Duration),
     /// The agent's websocket is reset and comes back after this.
@@ -32,6 +34,10 @@ pub(crate) enum Fault {
     End(bool),
     /// The user asks.
     Reconnect,
+    /// The kernel tells of a change.
+    Network(NetworkChange),
+    /// The client's machine sleeps.
+    Sleep(Duration),
     /// The process dies after so many more records.
     Crash(usize),
 }
@@ -65,7 +71,9 @@ impl Fault {
             60..82 => Self::AgentCut(short),
             82..91 => Self::CutAtHandover,
             91..93 => Self::End(rng.chance(50)),
-            93..96 => Self::Reconnect,
+            93..94 => Self::Reconnect,
+            94..96 => Self::Network(rng.pick(&[NetworkChange::Link, NetworkChange::Address, NetworkChange::Route])),
+            96..98 => Self::Sleep(rng.millis(1, 600_000)),
             _ => Self::Crash(rng.size(1, 60)),
         }
     }

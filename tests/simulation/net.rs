@@ -42,6 +42,8 @@ pub(crate) enum Happening {
     FromAgent(u64, Bytes),
     AgentLinkUp(u64),
     Fault(Fault),
+    /// The client's machine wakes up after so long.
+    Wake(Duration),
     /// A fault that lasts is over.
     Heal(Heal),
     Open(usize),
@@ -62,6 +64,28 @@ pub(crate) struct Queue {
     pub(crate) now: Timestamp,
     next: u64,
     events: BTreeMap<(Timestamp, u64), Happening>,
+}
+
+impl Happening {
+    /// Whether it needs the client's machine to be awake.
+    pub(crate) const fn is_client(&self) -> bool {
+        match self {
+            Self::Command(_)
+            | Self::Outcome(_)
+            | Self::Down(..)
+            | Self::ClientLoses(..)
+            | Self::Open(_)
+            | Self::Restart => true,
+            Self::Up(..)
+            | Self::ServiceNotices(_)
+            | Self::ToAgent(..)
+            | Self::FromAgent(..)
+            | Self::AgentLinkUp(_)
+            | Self::Fault(_)
+            | Self::Wake(_)
+            | Self::Heal(_) => false,
+        }
+    }
 }
 
 impl Queue {
@@ -92,6 +116,7 @@ impl Queue {
             | Happening::FromAgent(..)
             | Happening::AgentLinkUp(_)
             | Happening::Fault(_)
+            | Happening::Wake(_)
             | Happening::Heal(_)
             | Happening::Open(_)
             | Happening::Restart => true,

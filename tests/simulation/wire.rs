@@ -33,6 +33,8 @@ pub(crate) struct Msg {
     pub(crate) kind: Kind,
     pub(crate) number: i64,
     pub(crate) payload_type: u32,
+    /// Milliseconds; a resend keeps it.
+    pub(crate) created: u64,
     /// As on the wire: its halves are swapped.
     pub(crate) id: [u8; 16],
     pub(crate) payload: Bytes,
@@ -44,7 +46,7 @@ impl Msg {
         frame.extend_from_slice(&116u32.to_be_bytes());
         frame.extend_from_slice(format!("{:<32}", self.kind.name()).as_bytes());
         frame.extend_from_slice(&1u32.to_be_bytes());
-        frame.extend_from_slice(&1_700_000_000_000u64.to_be_bytes());
+        frame.extend_from_slice(&self.created.to_be_bytes());
         frame.extend_from_slice(&self.number.to_be_bytes());
         frame.extend_from_slice(&u64::from(self.number == 0).to_be_bytes());
         frame.extend_from_slice(&self.id);
@@ -80,6 +82,7 @@ impl Msg {
         Self {
             kind,
             number: i64::from_be_bytes(frame[48..56].try_into().unwrap()),
+            created: u64::from_be_bytes(frame[40..48].try_into().unwrap()),
             payload_type: u32::from_be_bytes(frame[112..116].try_into().unwrap()),
             id: frame[64..80].try_into().unwrap(),
             payload: frame.slice(120..),
@@ -87,7 +90,7 @@ impl Msg {
     }
 
     /// Its acknowledge.
-    pub(crate) fn acknowledge(&self) -> Self {
+    pub(crate) fn acknowledge(&self, created: u64) -> Self {
         let mut id = self.id;
         id.rotate_left(8);
         let hex: String = id.iter().map(|byte| format!("{byte:02x}")).collect();
@@ -105,6 +108,7 @@ impl Msg {
             kind: Kind::Ack,
             number: 0,
             payload_type: 0,
+            created,
             id: self.id,
             payload: Bytes::from(text),
         }
@@ -128,6 +132,7 @@ pub(crate) fn control(kind: Kind, text: &str) -> Bytes {
         kind,
         number: 0,
         payload_type: 0,
+        created: 1_700_000_000_000,
         id: [7; 16],
         payload,
     }
@@ -191,4 +196,18 @@ impl Parser {
             other => panic!("smux command {other}: the agent's smux session is dead"),
         }
     }
+}
+
+/// A message in a few words, for traces.
+pub(crate) fn brief(frame: &Bytes) -> String {
+    let kind = std::str::from_utf8(&frame[4..36]).unwrap_or("?").trim_end();
+    let number = i64::from_be_bytes(frame[48..56].try_into().unwrap());
+    let payload = &frame[120..];
+    if kind == "acknowledge" {
+        let text = String::from_utf8_lossy(payload);
+        let number = text.split_once("SequenceNumber\":").map_or("", |(_, rest)| rest);
+        return format!("ack {}", number.split(',').next().unwrap_or_default());
+    }
+    let head: String = payload.iter().take(40).map(|byte| format!("{byte:02x}")).collect();
+    format!("#{number} type {} {} bytes {head}", frame[115], payload.len())
 }

@@ -1,6 +1,7 @@
 //! Byte vectors made by AWS's own serializers (`vectors.json`), read and written by our codec.
 #![expect(clippy::unwrap_used, reason = "test code")]
 
+mod captured;
 mod smux;
 
 use autossm_proto::wire::{

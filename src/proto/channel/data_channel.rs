@@ -6,6 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::ChannelEvent;
+use super::lateness::Lateness;
 use crate::handshake::Handshake;
 use crate::journal::{Record, SentBody};
 use crate::mux::Message;
@@ -69,6 +70,7 @@ pub struct DataChannel {
     /// OpenDataChannel, until it is written: it goes before everything else.
     opening: Option<Secret>,
     agent_away: bool,
+    lateness: Lateness,
     ignored: u64,
     events: VecDeque<ChannelEvent>,
     records: VecDeque<Record>,
@@ -97,6 +99,7 @@ impl DataChannel {
             client_version,
             opening: None,
             agent_away: false,
+            lateness: Lateness::default(),
             ignored: 0,
             events: VecDeque::new(),
             records: VecDeque::new(),
@@ -135,6 +138,11 @@ impl DataChannel {
         self.ignored.saturating_add(absurd)
     }
 
+    /// One more frame made no sense, which only the session could tell.
+    pub const fn count_ignored(&mut self) {
+        self.ignored = self.ignored.saturating_add(1);
+    }
+
     /// A new websocket is open: the token goes out first, then acknowledges, then the backlog.
     pub fn handle_attached(&mut self, token: &Secret, now: Timestamp) {
         let body = OpenDataChannelBody {
@@ -151,8 +159,13 @@ impl DataChannel {
         // Something must be acknowledged to prove the attach; and an old agent says nothing about what it has
         // processed before, so that only the acknowledge of a later message retires it.
         if self.is_ready() && (self.stream.send().is_empty() || old) {
-            self.push(PayloadType::FLAG, harmless());
+            self.push_harmless();
         }
+    }
+
+    /// The machine has slept.
+    pub const fn handle_slept(&mut self, now: Timestamp) {
+        self.stream.handle_slept(now);
     }
 
     /// The websocket is gone.
@@ -178,7 +191,8 @@ impl DataChannel {
                 let body: ChannelClosedBody = serde_json::from_slice(&message.payload).unwrap_or_default();
                 let reason = body.output.filter(|output| !output.trim().is_empty());
                 let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
-                self.events.push_back(ChannelEvent::Ended { reason });
+                let session_id = body.session_id;
+                self.events.push_back(ChannelEvent::Ended { session_id, reason });
             }
             MessageType::PausePublication => self.agent_away = true,
             MessageType::StartPublication => self.agent_away = false,
@@ -199,6 +213,11 @@ impl DataChannel {
             payload_type: PayloadType::OUTPUT,
             body,
         });
+    }
+
+    /// Sends a message that changes nothing: its acknowledge shows that the agent is there.
+    pub fn push_harmless(&mut self) -> u64 {
+        self.push(PayloadType::FLAG, harmless())
     }
 
     /// Whether the multiplexer may build a message now.
@@ -233,7 +252,7 @@ impl DataChannel {
         let fired = self.stream.handle_timeout(proven && self.is_ready(), now);
         if fired && self.is_ready() && self.is_silent_on_duplicates() {
             // Only the acknowledge of a later message can tell what became of the one sent again.
-            self.push(PayloadType::FLAG, harmless());
+            self.push_harmless();
         }
         self.leave_gap(now);
     }
@@ -250,6 +269,9 @@ impl DataChannel {
 
     fn handle_data(&mut self, message: ClientMessage, now: Timestamp) {
         self.prove();
+        if self.lateness.is_late(message.created_date, now) && self.events.back() != Some(&ChannelEvent::Late) {
+            self.events.push_back(ChannelEvent::Late);
+        }
         let StreamOutput::Received { message, message_id } = self.stream.handle_data(message) else {
             return;
         };
@@ -275,6 +297,7 @@ impl DataChannel {
             return;
         };
         self.prove();
+        self.lateness.handle_acknowledge(message.created_date, now);
         let StreamOutput::Acknowledged { number } = self.stream.handle_acknowledge(&body, now) else {
             return;
         };
@@ -353,7 +376,7 @@ impl DataChannel {
 
     fn begin_settling(&mut self) {
         if self.settle == Settle::NotYet && self.handshake.as_ref().is_some_and(Handshake::is_complete) {
-            self.settle = Settle::Waiting(self.push(PayloadType::FLAG, harmless()));
+            self.settle = Settle::Waiting(self.push_harmless());
         }
     }
 

@@ -11,10 +11,14 @@ pub enum ChannelEvent {
     Ready,
     /// The payload of an Output message, in order.
     Payload(Bytes),
+    /// The agent is still refilling what was lost: other output may wait behind it.
+    Late,
     /// The agent could not reach the destination.
     Refused,
     /// The session has ended, with the service's or agent's reason.
     Ended {
+        /// The session the service's word is about.
+        session_id: Option<String>,
         /// For the user.
         reason: String,
     },

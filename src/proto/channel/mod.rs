@@ -4,6 +4,7 @@
 
 mod data_channel;
 mod event;
+mod lateness;
 
 pub use data_channel::{DataChannel, RestoredChannel, Settle, harmless};
 pub use event::ChannelEvent;

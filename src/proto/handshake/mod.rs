@@ -108,19 +108,33 @@ impl Handshake {
     }
 }
 
+/// Actions that a request may have; agents ask for two.
+const MOST_ACTIONS: usize = 16;
+/// Characters of a word of the agent that an error or the answer repeats.
+const LONGEST_WORD: usize = 100;
+
+/// The agent's word, as far as anybody wants to read it.
+fn word(text: &str) -> String {
+    text.chars().take(LONGEST_WORD).collect()
+}
+
 /// Answers a HandshakeRequest, action by action.
 fn answer(payload: &[u8], client_version: &str) -> Result<Step, HandshakeError> {
     let malformed = |text: String| HandshakeError::Malformed(text);
     let request: HandshakeRequestBody =
         serde_json::from_slice(payload).map_err(|error| malformed(error.to_string()))?;
     let agent = AgentVersion::parse(&request.agent_version)
-        .ok_or_else(|| malformed(format!("agent version {:?}", request.agent_version)))?;
+        .ok_or_else(|| malformed(format!("agent version {:?}", word(&request.agent_version))))?;
+    let count = request.requested_client_actions.len();
+    if count > MOST_ACTIONS {
+        return Err(malformed(format!("{count} actions in one request")));
+    }
     let mut refused = None;
     let mut processed = Vec::new();
     for action in &request.requested_client_actions {
         let outcome = match action.action_type.as_str() {
             "SessionType" => accept_session_type(&action.action_parameters, agent, &request.agent_version),
-            other => Err(HandshakeError::Action(other.to_owned())),
+            other => Err(HandshakeError::Action(word(other))),
         };
         let (status, error) = match &outcome {
             Ok(()) => (ActionStatus::Success, String::new()),
@@ -128,7 +142,7 @@ fn answer(payload: &[u8], client_version: &str) -> Result<Step, HandshakeError> 
             Err(error) => (ActionStatus::Failed, error.to_string()),
         };
         processed.push(ProcessedAction {
-            action_type: action.action_type.clone(),
+            action_type: word(&action.action_type),
             action_status: status,
             action_result: None,
             error,
@@ -158,8 +172,7 @@ fn accept_session_type(
     agent: AgentVersion,
     agent_version: &str,
 ) -> Result<(), HandshakeError> {
-    let text =
-        |value: Option<&serde_json::Value>| value.and_then(|value| value.as_str()).unwrap_or_default().to_owned();
+    let text = |value: Option<&serde_json::Value>| word(value.and_then(|value| value.as_str()).unwrap_or_default());
     let session_type = text(parameters.get("SessionType"));
     if session_type != "Port" {
         return Err(HandshakeError::SessionType(session_type));
@@ -224,6 +237,28 @@ mod tests {
         let kms = br#"{"AgentVersion":"3.3.1142.0","RequestedClientActions":[{"ActionType":"KMSEncryption","ActionParameters":{}}]}"#;
         let response = begin(kms).unwrap().response.unwrap();
         assert!(String::from_utf8_lossy(&response).contains(r#""ActionStatus":3"#));
+    }
+
+    /// The answer stays in the backlog and the error in status: neither may be as long as the agent likes.
+    #[test]
+    fn long_words_of_the_agent_are_cut() {
+        let long = "x".repeat(1_000_000);
+        let kind = begin(&request("3.3.1142.0", &long)).unwrap();
+        assert!(kind.response.unwrap().len() < 2000 && kind.refused.unwrap().to_string().len() < 500);
+        for payload in [
+            request(&long, ""),
+            request(&format!("{}3.3.1", "0".repeat(1000)), "LocalPortForwarding"),
+        ] {
+            assert!(begin(&payload).is_err_and(|error| error.to_string().len() < 500));
+        }
+        let action = r#"{"ActionType":"SessionType","ActionParameters":{}}"#;
+        let many = vec![action; 1000].join(",");
+        let many = format!(r#"{{"AgentVersion":"3.3.1142.0","RequestedClientActions":[{many}]}}"#);
+        let refused = begin(many.as_bytes()).unwrap_err();
+        assert_eq!(
+            refused,
+            HandshakeError::Malformed("1000 actions in one request".to_owned())
+        );
     }
 
     #[test]

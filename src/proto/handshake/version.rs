@@ -1,5 +1,8 @@
 //! What an agent can do, by its version.
 
+/// Bytes of four numbers and their dots; longer ones only have more zeros.
+const LONGEST: usize = 43;
+
 /// An agent's version: up to four numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AgentVersion([u32; 4]);
@@ -12,6 +15,9 @@ impl AgentVersion {
 
     /// Parses "3.3.1142.0"; missing numbers are 0.
     pub fn parse(text: &str) -> Option<Self> {
+        if text.len() > LONGEST {
+            return None;
+        }
         let mut numbers = [0; 4];
         let mut slots = numbers.iter_mut();
         for part in text.trim().split('.') {

@@ -1,6 +1,6 @@
 //! The state that records add up to.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 
@@ -90,6 +90,20 @@ impl State {
             _ if self.lost.is_some_and(|last| local <= last) => LocalFate::Lost,
             _ => LocalFate::Waits,
         }
+    }
+
+    /// The streams whose local connection is none of these.
+    pub fn streams_without(&self, locals: &BTreeSet<LocalId>) -> Vec<u32> {
+        let missing = self
+            .streams
+            .iter()
+            .filter(|(_, state)| !locals.contains(&state.stream.local));
+        missing.map(|(id, _)| *id).collect()
+    }
+
+    /// The last local connection that ever got a stream.
+    pub fn last_local(&self) -> Option<LocalId> {
+        self.opened.map(|(_, last)| last).max(self.lost)
     }
 
     /// Nothing of the AWS session is left but the memory of whom it served.

@@ -54,7 +54,7 @@ impl Mux {
         !self.ready.is_empty() || !self.fins.is_empty()
     }
 
-    /// When the next held-back FIN may go out, given the oldest unacknowledged number.
+    /// When the grace period of the next held-back FIN is over, given the oldest unacknowledged number.
     pub fn fin_at(&self, oldest_unacknowledged: u64) -> Option<Timestamp> {
         let due = self
             .half_closed
@@ -63,21 +63,24 @@ impl Mux {
         due.min()
     }
 
-    /// Releases the FINs whose time has come.
-    pub fn handle_timeout(&mut self, oldest_unacknowledged: u64, now: Timestamp) {
+    /// Looks for FINs whose grace period is over. True asks the caller to send a message, which gets `next_number`:
+    /// its acknowledge releases them, unless something comes before. Without it, silence could be a dead link.
+    pub fn handle_timeout(&mut self, oldest_unacknowledged: u64, next_number: u64, now: Timestamp) -> bool {
         let due = |id: &u32| self.fin_due(*id, oldest_unacknowledged).is_some_and(|at| at <= now);
         let ids: Vec<u32> = self.half_closed.iter().copied().filter(due).collect();
-        for id in ids {
-            self.half_closed.remove(&id);
-            self.fins.push_back(id);
+        for id in &ids {
+            if let Some(stream) = self.streams.get_mut(id) {
+                stream.fin_proof = Some(next_number);
+            }
         }
+        !ids.is_empty()
     }
 
     /// All bytes are acknowledged and nothing has come for the grace period.
     fn fin_due(&self, id: u32, oldest_unacknowledged: u64) -> Option<Timestamp> {
         let stream = self.streams.get(&id)?;
         let acknowledged = stream.last_number.is_none_or(|number| number < oldest_unacknowledged);
-        let quiet = !stream.has_input() && stream.untaken() == 0 && acknowledged;
+        let quiet = !stream.has_input() && stream.output.untaken() == 0 && acknowledged && stream.fin_proof.is_none();
         quiet.then(|| stream.active_at.after(self.limits.fin_grace))
     }
 
@@ -130,6 +133,7 @@ impl Mux {
     fn finish_closed(&mut self, id: u32) {
         if let Some(stream) = self.streams.get(&id)
             && !stream.local_reset
+            && !stream.told
         {
             self.events.push_back(MuxEvent::Finished { local: stream.local });
         }

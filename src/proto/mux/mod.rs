@@ -6,6 +6,7 @@ mod api;
 mod frame;
 mod framing;
 mod guard;
+mod output;
 mod session;
 #[cfg(test)]
 mod session_tests;

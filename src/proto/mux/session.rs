@@ -85,11 +85,14 @@ impl Mux {
             let stream = Stream::restored(restored, next_number.checked_sub(1), now);
             mux.by_local.insert(stream.local, id);
             mux.input_bytes = mux.input_bytes.saturating_add(stream.input_bytes);
-            mux.untaken = mux.untaken.saturating_add(stream.untaken());
+            mux.untaken = mux.untaken.saturating_add(stream.output.untaken());
             if stream.local_reset {
                 mux.fins.push_back(id);
             } else if stream.local_eof {
                 mux.half_closed.insert(id);
+            }
+            if stream.room() > 0 {
+                mux.events.push_back(MuxEvent::Room { local: stream.local });
             }
             mux.streams.insert(id, stream);
             mux.make_ready(id);
@@ -154,7 +157,11 @@ impl Mux {
     pub fn is_full(&self) -> bool {
         let per_stream = self.limits.per_stream;
         self.untaken >= self.limits.total
-            || (self.untaken >= per_stream && self.streams.values().any(|stream| stream.untaken() >= per_stream))
+            || (self.untaken >= per_stream
+                && self
+                    .streams
+                    .values()
+                    .any(|stream| stream.output.untaken() >= per_stream))
     }
 
     /// Takes bytes of a local connection; returns its stream.
@@ -164,7 +171,7 @@ impl Mux {
         if stream.local_reset || stream.local_eof || stream.far_fin || bytes.is_empty() {
             return None;
         }
-        stream.active_at = now;
+        stream.touch(now);
         self.input_bytes = self.input_bytes.saturating_add(bytes.len());
         stream.take_input(bytes);
         // Ask for room events once the connection can no longer fill the next read.
@@ -177,8 +184,11 @@ impl Mux {
     pub fn handle_local_eof(&mut self, local: LocalId, now: Timestamp) -> Option<u32> {
         let id = self.stream_of(local)?;
         let stream = self.streams.get_mut(&id)?;
-        stream.local_eof = true;
-        stream.active_at = now;
+        if std::mem::replace(&mut stream.local_eof, true) {
+            // Its FIN may be on its way: a second hold would keep it from being taken back.
+            return None;
+        }
+        stream.touch(now);
         self.half_closed.insert(id);
         Some(id)
     }
@@ -188,10 +198,9 @@ impl Mux {
         let id = self.stream_of(local)?;
         let stream = self.streams.get_mut(&id)?;
         self.input_bytes = self.input_bytes.saturating_sub(stream.input_bytes);
-        self.untaken = self.untaken.saturating_sub(stream.untaken());
+        self.untaken = self.untaken.saturating_sub(stream.output.untaken());
         stream.drop_input();
-        stream.drop_output();
-        stream.handle_written(usize::MAX);
+        stream.output.clear();
         stream.local_reset = true;
         self.half_closed.remove(&id);
         if stream.far_fin || !stream.opened {
@@ -206,33 +215,50 @@ impl Mux {
     pub fn handle_local_written(&mut self, local: LocalId, bytes: usize) -> Option<u32> {
         let id = self.stream_of(local)?;
         let stream = self.streams.get_mut(&id)?;
-        let before = stream.untaken();
-        stream.handle_written(bytes);
-        self.untaken = self.untaken.saturating_sub(before.saturating_sub(stream.untaken()));
+        let before = stream.output.untaken();
+        stream.output.handle_written(bytes);
+        self.untaken = self
+            .untaken
+            .saturating_sub(before.saturating_sub(stream.output.untaken()));
         self.hand_over(id);
         Some(id)
     }
 
     /// Everything below this number is acknowledged. For a held-back FIN that is a sign of activity: the quiet time
-    /// begins when the far side has everything.
-    pub fn handle_acknowledged(&mut self, oldest_unacknowledged: u64, now: Timestamp) {
+    /// begins when the far side has everything. And it may be the proof that a FIN waits for; `open` says whether
+    /// answers could come.
+    pub fn handle_acknowledged(&mut self, oldest_unacknowledged: u64, open: bool, now: Timestamp) {
         let before = std::mem::replace(&mut self.acknowledged, oldest_unacknowledged);
+        if before == oldest_unacknowledged {
+            return;
+        }
+        let fresh = before..oldest_unacknowledged;
+        let mut proven = Vec::new();
         for id in &self.half_closed {
-            if let Some(stream) = self.streams.get_mut(id)
-                && stream
-                    .last_number
-                    .is_some_and(|number| (before..oldest_unacknowledged).contains(&number))
-            {
-                stream.active_at = now;
+            let Some(stream) = self.streams.get_mut(id) else {
+                continue;
+            };
+            if stream.last_number.is_some_and(|number| fresh.contains(&number)) {
+                stream.touch(now);
+            } else if stream.fin_proof.is_some_and(|number| number < oldest_unacknowledged) {
+                if open && stream.output.untaken() == 0 {
+                    proven.push(*id);
+                } else {
+                    stream.touch(now);
+                }
             }
+        }
+        for id in proven {
+            self.half_closed.remove(&id);
+            self.fins.push_back(id);
         }
     }
 
-    /// Answers can come again: while they could not, silence meant nothing.
-    pub fn handle_link_restored(&mut self, now: Timestamp) {
+    /// Answers can come again, or the agent is still sending old ones: until now, silence meant nothing.
+    pub fn handle_late(&mut self, now: Timestamp) {
         for id in &self.half_closed {
             if let Some(stream) = self.streams.get_mut(id) {
-                stream.active_at = now;
+                stream.touch(now);
             }
         }
     }
@@ -247,10 +273,15 @@ impl Mux {
     /// # Errors
     /// [`InvalidFrame`]: the smux session is lost, and the session with it.
     pub fn handle_payload(&mut self, mut payload: Bytes, now: Timestamp) -> Result<(), InvalidFrame> {
+        let whole = payload.len();
         while let Some(item) = self.decoder.next(&mut payload)? {
             match item {
                 // An agent opens no streams.
                 Item::Nop | Item::Syn { .. } => {}
+                // A slice keeps the whole message in memory: what is less than half of it gets its own.
+                Item::Data { stream, bytes } if bytes.len() < whole / 2 => {
+                    self.handle_data(stream, Bytes::copy_from_slice(&bytes), now);
+                }
                 Item::Data { stream, bytes } => self.handle_data(stream, bytes, now),
                 Item::Fin { stream } => self.handle_far_fin(stream),
             }
@@ -275,7 +306,7 @@ impl Mux {
             // Its FIN was about to go out: not while answers still come.
             self.fins.retain(|fin| *fin != id);
         }
-        stream.active_at = now;
+        stream.touch(now);
         self.untaken = self.untaken.saturating_add(bytes.len());
         stream.take_output(bytes);
         self.hand_over(id);
@@ -302,11 +333,11 @@ impl Mux {
             return;
         };
         let local = stream.local;
-        while let Some(bytes) = stream.next_output() {
+        while let Some(bytes) = stream.output.poll() {
             self.events.push_back(MuxEvent::Data { local, bytes });
         }
-        if stream.far_fin && stream.is_handed_over() {
-            let written = stream.untaken() == 0;
+        if stream.far_fin && stream.output.is_handed_over() {
+            let written = stream.output.untaken() == 0;
             if !std::mem::replace(&mut stream.told, true) {
                 self.events.push_back(if stream.refused {
                     MuxEvent::Reset {
@@ -342,7 +373,7 @@ impl Mux {
         if let Some(stream) = self.streams.remove(&id) {
             self.by_local.remove(&stream.local);
             self.input_bytes = self.input_bytes.saturating_sub(stream.input_bytes);
-            self.untaken = self.untaken.saturating_sub(stream.untaken());
+            self.untaken = self.untaken.saturating_sub(stream.output.untaken());
         }
     }
 }

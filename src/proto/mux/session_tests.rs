@@ -87,14 +87,27 @@ fn fin_waits_for_acknowledges_and_for_quiet() {
     assert_eq!(mux.fin_at(7), None, "message 7 is not acknowledged");
     let due = NOW.after(GRACE);
     assert_eq!(mux.fin_at(8), Some(due));
-    mux.handle_timeout(8, Timestamp::from_nanos(due.as_nanos() - 1));
+    assert!(!mux.handle_timeout(8, 8, Timestamp::from_nanos(due.as_nanos() - 1)));
+    assert!(
+        mux.handle_timeout(8, 8, due),
+        "a message must prove that the silence is none of the link's"
+    );
+    assert_eq!(mux.fin_at(8), None);
     assert_eq!(built(&mut mux), []);
-    mux.handle_timeout(8, due);
-    // An answer that comes before the FIN is built takes it back.
+    // An answer that comes before the proof takes the FIN back.
     from_agent(&mut mux, FrameCommand::Psh, STREAM, b"late answer");
+    mux.handle_acknowledged(9, true, due);
     assert_eq!(built(&mut mux), []);
     mux.handle_local_written(LOCAL, 11);
-    mux.handle_timeout(8, due);
+    let due = due.after(GRACE);
+    assert!(mux.handle_timeout(9, 9, due));
+    // So does a new link: an answer may have been lost with the old one.
+    mux.handle_late(due);
+    mux.handle_acknowledged(10, true, due);
+    assert_eq!(built(&mut mux), []);
+    let due = due.after(GRACE);
+    assert!(mux.handle_timeout(10, 10, due));
+    mux.handle_acknowledged(11, true, due);
     assert_eq!(built(&mut mux), [(FrameCommand::Fin, STREAM, 0)]);
     assert_eq!(events(&mut mux).last(), Some(&MuxEvent::Finished { local: LOCAL }));
     assert!(mux.is_empty());
@@ -192,4 +205,42 @@ proptest::proptest! {
             if mux.handle_payload(Bytes::from(payload), NOW).is_err() { break; }
         }
     }
+}
+
+/// A hostile agent could fill the memory with one byte for a connection that does not read in each large message.
+#[test]
+fn a_small_part_of_a_message_does_not_keep_the_message() {
+    let mut mux = mux();
+    let mut payload = BytesMut::new();
+    put_frame(&mut payload, FrameCommand::Psh, STREAM, &[1; 700]);
+    put_frame(&mut payload, FrameCommand::Psh, 99, &[2; 30_000]);
+    let payload = payload.freeze();
+    mux.handle_payload(payload.clone(), NOW).unwrap();
+    let [MuxEvent::Data { bytes, .. }] = &events(&mut mux)[..] else {
+        panic!("one piece of data");
+    };
+    let kept = payload.as_ptr_range();
+    assert!(bytes.len() == 700 && !kept.contains(&bytes.as_ptr()));
+}
+
+/// Found by the fuzz target `mux`: the second word put the FIN on hold again while it was due, and then nothing took it
+/// back when data came; the connection was told its end twice.
+#[test]
+fn a_local_end_of_file_counts_once() {
+    let mut mux = mux();
+    built(&mut mux);
+    assert!(mux.handle_local_eof(LOCAL, NOW).is_some());
+    mux.handle_acknowledged(8, true, NOW);
+    let late = NOW.after(GRACE);
+    assert!(mux.handle_timeout(8, 8, late));
+    mux.handle_acknowledged(9, true, late);
+    assert!(mux.has_frames(), "the FIN is due");
+    assert!(mux.handle_local_eof(LOCAL, late).is_none());
+    from_agent(&mut mux, FrameCommand::Psh, STREAM, b"late");
+    from_agent(&mut mux, FrameCommand::Fin, STREAM, b"");
+    assert_eq!(built(&mut mux), []);
+    let ends = events(&mut mux)
+        .into_iter()
+        .filter(|event| matches!(event, MuxEvent::Finished { .. }));
+    assert_eq!(ends.count(), 1);
 }

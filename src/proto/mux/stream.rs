@@ -4,11 +4,10 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
+use super::output::Output;
 use crate::Timestamp;
 use crate::session::LocalId;
 
-/// Bytes handed to the local connection and not yet reported written.
-const OUTSTANDING: usize = 256 << 10;
 /// Bytes taken from a local connection and not yet framed.
 pub(super) const INPUT: usize = 64 << 10;
 
@@ -39,9 +38,7 @@ pub(super) struct Stream {
     pub(super) opened: bool,
     input: VecDeque<Bytes>,
     pub(super) input_bytes: usize,
-    output: VecDeque<Bytes>,
-    output_bytes: usize,
-    outstanding: usize,
+    pub(super) output: Output,
     pub(super) local_eof: bool,
     pub(super) local_reset: bool,
     pub(super) far_fin: bool,
@@ -54,20 +51,20 @@ pub(super) struct Stream {
     pub(super) last_number: Option<u64>,
     /// The last sign of activity: bytes either way, or the local half-close.
     pub(super) active_at: Timestamp,
+    /// The message whose acknowledge shows that silence up to the end of the grace period was silence, not a dead link.
+    pub(super) fin_proof: Option<u64>,
     /// Room was zero when it was last asked for: say when it is positive again.
     pub(super) starved: bool,
 }
 
 impl Stream {
-    pub(super) const fn new(local: LocalId, now: Timestamp) -> Self {
+    pub(super) fn new(local: LocalId, now: Timestamp) -> Self {
         Self {
             local,
             opened: false,
             input: VecDeque::new(),
             input_bytes: 0,
-            output: VecDeque::new(),
-            output_bytes: 0,
-            outstanding: 0,
+            output: Output::default(),
             local_eof: false,
             local_reset: false,
             far_fin: false,
@@ -76,6 +73,7 @@ impl Stream {
             received: 0,
             last_number: None,
             active_at: now,
+            fin_proof: None,
             starved: true,
         }
     }
@@ -86,8 +84,7 @@ impl Stream {
             opened: stream.opened,
             input_bytes: total(&stream.input),
             input: stream.input,
-            output_bytes: total(&stream.output),
-            output: stream.output,
+            output: stream.output.into_iter().collect(),
             local_eof: stream.local_eof,
             local_reset: stream.local_reset,
             far_fin: stream.far_fin,
@@ -95,6 +92,12 @@ impl Stream {
             last_number,
             ..Self::new(stream.local, now)
         }
+    }
+
+    /// A sign of activity: a held-back FIN waits for another grace period.
+    pub(super) const fn touch(&mut self, now: Timestamp) {
+        self.active_at = now;
+        self.fin_proof = None;
     }
 
     /// Bytes the stream would take from its local connection.
@@ -130,45 +133,12 @@ impl Stream {
         self.input_bytes = 0;
     }
 
-    /// Forgets what was received and not handed over.
-    pub(super) fn drop_output(&mut self) {
-        self.output.clear();
-        self.output_bytes = 0;
-    }
-
     /// Takes bytes from the agent.
     pub(super) fn take_output(&mut self, bytes: Bytes) {
         self.received = self
             .received
             .saturating_add(u64::try_from(bytes.len()).unwrap_or(u64::MAX));
-        self.output_bytes = self.output_bytes.saturating_add(bytes.len());
-        self.output.push_back(bytes);
-    }
-
-    /// The next bytes for the local connection, if it has reported enough of the earlier ones written.
-    pub(super) fn next_output(&mut self) -> Option<Bytes> {
-        if self.outstanding >= OUTSTANDING {
-            return None;
-        }
-        let bytes = self.output.pop_front()?;
-        self.output_bytes = self.output_bytes.saturating_sub(bytes.len());
-        self.outstanding = self.outstanding.saturating_add(bytes.len());
-        Some(bytes)
-    }
-
-    /// The local connection has written so many bytes.
-    pub(super) const fn handle_written(&mut self, bytes: usize) {
-        self.outstanding = self.outstanding.saturating_sub(bytes);
-    }
-
-    /// Received bytes that the local connection has not written.
-    pub(super) const fn untaken(&self) -> usize {
-        self.output_bytes.saturating_add(self.outstanding)
-    }
-
-    /// Everything received has been handed over.
-    pub(super) fn is_handed_over(&self) -> bool {
-        self.output.is_empty()
+        self.output.push(bytes);
     }
 
     /// There is something to frame right now.

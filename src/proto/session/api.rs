@@ -42,8 +42,18 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// An address without its query, which may hold a signature or a token.
+pub(super) struct WithoutQuery<'a>(pub(super) &'a str);
+
+impl fmt::Debug for WithoutQuery<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = self.0.split(['?', '#']).next().unwrap_or_default();
+        write!(f, "{shown:?}")
+    }
+}
+
 /// What StartSession gave.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Grant {
     /// The session's id.
     pub session_id: String,
@@ -53,8 +63,17 @@ pub struct Grant {
     pub stream_url: String,
 }
 
+impl fmt::Debug for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Grant")
+            .field("session_id", &self.session_id)
+            .field("stream_url", &WithoutQuery(&self.stream_url))
+            .finish_non_exhaustive()
+    }
+}
+
 /// What ResumeSession gave. No token, or an empty one, means that the session has timed out.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct ResumeGrant {
     /// Opens one data channel.
     pub token: Option<Secret>,
@@ -62,8 +81,17 @@ pub struct ResumeGrant {
     pub stream_url: Option<String>,
 }
 
+impl fmt::Debug for ResumeGrant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ResumeGrant")
+            .field("token", &self.token)
+            .field("stream_url", &self.stream_url.as_deref().map(WithoutQuery))
+            .finish()
+    }
+}
+
 /// An effect the driver carries out. It reports back with an [`Outcome`] that carries the same attempt.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub enum Command {
     /// Call StartSession.
     Start {
@@ -101,6 +129,23 @@ pub enum Command {
         /// Which session.
         session_id: String,
     },
+}
+
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start { attempt } => write!(f, "Start({attempt:?})"),
+            Self::Resume { attempt, session_id } => write!(f, "Resume({attempt:?}, {session_id:?})"),
+            Self::Dial {
+                attempt,
+                epoch,
+                stream_url,
+            } => write!(f, "Dial({attempt:?}, {epoch:?}, {:?})", WithoutQuery(stream_url)),
+            Self::Abandon { attempt } => write!(f, "Abandon({attempt:?})"),
+            Self::Close { epoch } => write!(f, "Close({epoch:?})"),
+            Self::Terminate { session_id } => write!(f, "Terminate({session_id:?})"),
+        }
+    }
 }
 
 /// How a command ended.
@@ -229,6 +274,8 @@ pub enum DropCause {
     WriteStalled,
     /// The agent did not prove itself in time after the attach.
     NotProven,
+    /// The websocket's local address is no longer this machine's.
+    AddressGone,
     /// Somebody asked for a reconnect.
     Requested,
 }
@@ -248,6 +295,7 @@ impl fmt::Display for DropCause {
             Self::BacklogStalled => f.write_str("data unacknowledged and no answer to a probe"),
             Self::WriteStalled => f.write_str("the socket takes no more bytes and nothing comes"),
             Self::NotProven => f.write_str("attached, but the agent did not answer"),
+            Self::AddressGone => f.write_str("its local address is no longer this machine's"),
             Self::Requested => f.write_str("reconnect requested"),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use super::Lifetime;
+
 /// Everything a session can be tuned by; the defaults are design decisions explained at each field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionConfig {
@@ -21,6 +23,8 @@ pub struct SessionConfig {
     pub prove_timeout: Duration,
     /// A link that has held this long makes earlier failures forgotten.
     pub link_hold: Duration,
+    /// How long AWS lets a session live: 20 minutes without input unless the account says otherwise.
+    pub lifetime: Lifetime,
     /// A token never written to a websocket may be used again for this long.
     pub token_reuse: Duration,
     /// After a local half-close, FIN waits until nothing has come back for this long: the agent closes the
@@ -50,6 +54,10 @@ impl Default for SessionConfig {
             handshake_timeout: Duration::from_secs(30),
             prove_timeout: Duration::from_secs(10),
             link_hold: Duration::from_secs(10),
+            lifetime: Lifetime {
+                idle: Duration::from_secs(20 * 60),
+                most: None,
+            },
             token_reuse: Duration::from_secs(30),
             fin_grace: Duration::from_secs(10),
             wedged_after: Duration::from_secs(60),

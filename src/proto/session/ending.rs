@@ -1,5 +1,7 @@
 //! How a session ends.
 
+use std::time::Duration;
+
 use super::{Command, Event, Phase, ResetCause, Session, Work};
 use crate::Timestamp;
 use crate::journal::Record;
@@ -26,7 +28,7 @@ impl Session {
         self.set_phase(Phase::Ended, cause.to_owned(), now);
         if self.wanted {
             let wait = self.backoff.next_wait();
-            self.work = Work::Waiting { until: now.after(wait) };
+            self.wait(wait, Duration::ZERO, now);
         }
     }
 

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::link::Link;
 use super::{
-    Attempt, Command, DropCause, DropRecord, Epoch, Event, Failure, FailureClass, Grant, HISTORY, Live, Outcome, Phase,
-    ResumeGrant, Session, Token, Work,
+    Attempt, Command, Deadlines, DropCause, DropRecord, Epoch, Event, Failure, FailureClass, Grant, HISTORY, Live,
+    Outcome, Phase, ResumeGrant, Session, Token, Work,
 };
 use crate::Timestamp;
 
@@ -13,6 +13,9 @@ use crate::Timestamp;
 const LEAST_LOGIN: Duration = Duration::from_secs(2);
 const LEAST_TARGET: Duration = Duration::from_secs(5);
 const LEAST_DENIED: Duration = Duration::from_secs(10);
+
+/// Characters of a cause.
+const LONGEST_CAUSE: usize = 500;
 
 impl Session {
     /// The session is wanted from now on: starts it, or resumes the one that was restored.
@@ -75,7 +78,7 @@ impl Session {
         } else {
             let wait = self.backoff.next_wait();
             self.set_phase(Phase::Reattaching, text, now);
-            self.work = Work::Waiting { until: now.after(wait) };
+            self.wait(wait, Duration::ZERO, now);
         }
     }
 
@@ -90,6 +93,17 @@ impl Session {
         if let Some(live) = &mut self.live {
             live.channel.handle_detached();
         }
+        if let Some(live) = &mut self.live {
+            live.activity.handle_down(now);
+        }
+        let (mut held, mut noticed_after) = (false, Duration::ZERO);
+        if let Work::Up(link) = &work {
+            held = link.proven && now.since(link.since) >= self.config.link_hold;
+            if cause != DropCause::Requested {
+                noticed_after = now.since(link.last_inbound());
+            }
+            self.streak.handle_drop(&cause, link.proven, held);
+        }
         self.figures.drops = self.figures.drops.saturating_add(1);
         if self.history.len() >= HISTORY {
             self.history.pop_front();
@@ -97,11 +111,30 @@ impl Session {
         self.history.push_back(DropRecord {
             at: now,
             cause,
+            noticed_after,
             attempts: 0,
             recovered_after: None,
             backlog_bytes: u64::try_from(backlog).unwrap_or(u64::MAX),
         });
-        matches!(work, Work::Up(link) if link.proven && now.since(link.since) >= self.config.link_hold)
+        held
+    }
+
+    /// Waits for the next attempt, but not past the last moments before the session may time out; at least as long as
+    /// the service asked for.
+    pub(super) fn wait(&mut self, wait: Duration, asked: Duration, now: Timestamp) {
+        let until = now.after(wait);
+        let bent = self.deadlines().map_or(until, |deadlines| deadlines.bend(until, now));
+        let not_before = now.after(asked);
+        self.work = Work::Waiting {
+            until: bent.max(not_before),
+            not_before,
+        };
+    }
+
+    /// Between which times the AWS session ends by itself.
+    pub(super) fn deadlines(&self) -> Option<Deadlines> {
+        let live = self.live.as_ref()?;
+        Some(live.activity.deadlines(self.config.lifetime))
     }
 
     /// Starts, resumes or dials: whatever the session needs next.
@@ -185,6 +218,7 @@ impl Session {
             return;
         };
         live.token = Some(Token { secret, since: now });
+        live.activity.handle_input(now);
         if let Some(url) = grant.stream_url.filter(|url| !url.is_empty()) {
             live.stream_url = url;
         }
@@ -239,7 +273,12 @@ impl Session {
         };
         self.set_phase(phase.unwrap_or(usual), text, now);
         let wait = self.backoff.next_wait().max(least);
-        self.work = Work::Waiting { until: now.after(wait) };
+        let asked = if matches!(class, FailureClass::Throttled { .. }) {
+            least
+        } else {
+            Duration::ZERO
+        };
+        self.wait(wait, asked, now);
     }
 
     /// The agent has answered on this websocket.
@@ -268,7 +307,8 @@ impl Session {
         }
         if let Some(live) = &mut self.live {
             live.handshake_deadline = None;
-            live.mux.handle_link_restored(now);
+            live.activity.handle_up();
+            live.mux.handle_late(now);
         }
         self.set_phase(Phase::Attached, "the agent answers".to_owned(), now);
         self.open_waiting(now);
@@ -293,6 +333,7 @@ impl Session {
     }
 
     pub(super) fn set_phase(&mut self, to: Phase, cause: String, now: Timestamp) {
+        let cause = shortened(cause);
         let from = std::mem::replace(&mut self.phase, to);
         if from != to {
             self.since = now;
@@ -313,6 +354,15 @@ impl Session {
             Work::Idle | Work::Waiting { .. } | Work::Up(_) => None,
         }
     }
+}
+
+/// A cause may quote the other side, which may have said a megabyte.
+fn shortened(mut text: String) -> String {
+    if let Some((end, _)) = text.char_indices().nth(LONGEST_CAUSE) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 impl Live {

@@ -78,6 +78,30 @@ impl Link {
         }
     }
 
+    /// Asks for a sign of life now, with the deadline of a probe.
+    pub(super) fn probe(&mut self) {
+        if !self.ping.as_ref().is_some_and(|ping| ping.probe) {
+            self.ping = None;
+            self.due = Some(true);
+        }
+    }
+
+    /// The machine has slept: nothing that seems overdue was late.
+    pub(super) fn handle_slept(&mut self, now: Timestamp) {
+        self.ping = None;
+        self.last_inbound = now;
+        self.flying_since = self.flying_since.map(|_| now);
+        if !self.proven {
+            self.since = now;
+        }
+        self.due = Some(true);
+    }
+
+    /// When the last frame came.
+    pub(super) const fn last_inbound(&self) -> Timestamp {
+        self.last_inbound
+    }
+
     /// Any frame is a sign of life.
     pub(super) fn handle_inbound(&mut self, now: Timestamp) {
         self.last_inbound = now;

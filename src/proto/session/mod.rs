@@ -4,21 +4,30 @@ mod api;
 mod config;
 mod ending;
 mod engine;
+mod environment;
+#[cfg(test)]
+mod hostile_tests;
 mod link;
 mod locals;
 mod phase;
 mod poll;
+mod schedule;
 mod snapshot;
+mod trouble;
 
 pub use api::{
     Attempt, Backoff, Command, DropCause, Epoch, Event, Failure, FailureClass, Grant, Inbound, LocalId, Outcome,
     Reading, ResetCause, ResumeGrant, Secret, Transmit,
 };
 pub use config::SessionConfig;
+pub use environment::NetworkChange;
 pub use phase::Phase;
+pub use schedule::{Deadlines, Lifetime};
 pub use snapshot::{DropRecord, Figures, Snapshot};
 use std::collections::{BTreeSet, VecDeque};
+use std::fmt;
 use std::time::Duration;
+pub use trouble::Trouble;
 
 use crate::Timestamp;
 use crate::channel::DataChannel;
@@ -26,6 +35,8 @@ use crate::journal::{LocalFate, Record, State};
 use crate::mux::{Mux, MuxLimits};
 use crate::stream::{Identity, ReliableStream};
 use link::{Link, PongHabit};
+use schedule::Activity;
+use trouble::Streak;
 
 /// Drops remembered.
 const HISTORY: usize = 100;
@@ -52,6 +63,8 @@ pub struct Session {
     next_epoch: u64,
     /// Attempts since the last proven attach.
     attempts: u32,
+    /// Websockets in a row that came to nothing.
+    streak: Streak,
     next_local: u64,
     /// Local connections without a stream, in the order they came.
     waiting: BTreeSet<LocalId>,
@@ -70,7 +83,11 @@ enum Work {
     /// Nothing.
     Idle,
     /// Waiting for the next attempt.
-    Waiting { until: Timestamp },
+    Waiting {
+        until: Timestamp,
+        /// Nothing but the user wakes it earlier: the service asked for the wait.
+        not_before: Timestamp,
+    },
     /// StartSession or ResumeSession is running.
     Calling { attempt: Attempt, deadline: Timestamp },
     Dialing {
@@ -83,7 +100,6 @@ enum Work {
 }
 
 /// An AWS session: what survives every drop.
-#[derive(Debug)]
 struct Live {
     session_id: String,
     stream_url: String,
@@ -93,6 +109,18 @@ struct Live {
     /// Until when the handshake must be done.
     handshake_deadline: Option<Timestamp>,
     pongs: PongHabit,
+    activity: Activity,
+}
+
+impl fmt::Debug for Live {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Live")
+            .field("session_id", &self.session_id)
+            .field("token", &self.token)
+            .field("channel", &self.channel)
+            .field("mux", &self.mux)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A token that no websocket has spent.
@@ -119,6 +147,7 @@ impl Session {
             next_attempt: 1,
             next_epoch: 1,
             attempts: 0,
+            streak: Streak::default(),
             next_local: 1,
             waiting: BTreeSet::new(),
             figures: Figures::default(),
@@ -133,8 +162,17 @@ impl Session {
     /// Goes on with a session that another process held: its journal, and the local connections that survived it
     /// (correct the journal by what they have written first: [`State::correct_written`]). Call `start` next.
     pub fn restore(mut self, state: &State, locals: impl IntoIterator<Item = LocalId>, now: Timestamp) -> Self {
-        for local in locals {
-            self.next_local = self.next_local.max(local.0.saturating_add(1));
+        let locals: BTreeSet<LocalId> = locals.into_iter().collect();
+        let mut state = state.clone();
+        // Connections that ended while no process was there to see it: their streams must not stay open.
+        for stream in state.streams_without(&locals) {
+            let record = Record::LocalReset { stream };
+            state.apply(record.clone());
+            self.records.push_back(record);
+        }
+        let last = locals.last().copied().max(state.last_local());
+        self.next_local = last.map_or(0, |local| local.0.saturating_add(1));
+        for local in locals.iter().copied() {
             match state.fate(local) {
                 LocalFate::GoesOn => {}
                 LocalFate::Finished => self.events.push_back(Event::Finished { local }),
@@ -171,6 +209,7 @@ impl Session {
                 handshake_deadline: (!channel.is_ready()).then(|| now.after(self.config.handshake_timeout)),
                 channel,
                 pongs: PongHabit::default(),
+                activity: Activity::new(now),
             });
             self.drain(now);
         }
@@ -180,7 +219,7 @@ impl Session {
     /// The session as seen from outside.
     pub fn snapshot(&self) -> Snapshot {
         let next_attempt = match &self.work {
-            Work::Waiting { until } => Some(*until),
+            Work::Waiting { until, .. } => Some(*until),
             Work::Idle | Work::Calling { .. } | Work::Dialing { .. } | Work::Up(_) => None,
         };
         let streams = self.live.as_ref().map_or(0, |live| live.mux.len());
@@ -196,7 +235,8 @@ impl Session {
             agent_version: agreement.map(|agreement| agreement.agent_version.clone()),
             attempts: self.attempts,
             next_attempt,
-            agent_away: self.live.as_ref().is_some_and(|live| live.channel.is_agent_away()),
+            trouble: self.trouble(),
+            deadlines: self.deadlines(),
             connections: streams.saturating_add(self.waiting.len()),
             figures: self.figures(),
             history: self.history.iter().cloned().collect(),
@@ -252,6 +292,7 @@ impl Session {
             mux: Mux::new(self.mux_limits()),
             handshake_deadline: Some(now.after(self.config.handshake_timeout)),
             pongs: PongHabit::default(),
+            activity: Activity::new(now),
         }
     }
 }

@@ -8,10 +8,12 @@ use crate::channel::ChannelEvent;
 use crate::journal::Record;
 use crate::time::{Reason, Timestamp, Wakeup, earliest};
 
-/// The pace of reading once the reorder buffer has reached its limit, and once it is four times that: half of what
+/// The pace of reading once the reorder buffer has reached its limit, and once it is twice that: half of what
 /// an agent sends, and little. Never nothing: the missing message comes the same way.
 const SLOW: Duration = Duration::from_millis(2);
 const SLOWEST: Duration = Duration::from_millis(20);
+/// The reorder buffer at so many times its limit holds more than any agent's own list: this one is not honest.
+const REORDER_END: usize = 4;
 
 impl Session {
     /// Takes a frame of the websocket with this epoch.
@@ -30,6 +32,21 @@ impl Session {
             Inbound::Other => {}
         }
         self.drain(now);
+        self.end_if_overfull(now);
+    }
+
+    /// Memory is bounded whatever an agent does: slower reading is only the first answer.
+    fn end_if_overfull(&mut self, now: Timestamp) {
+        let held = self
+            .live
+            .as_ref()
+            .map_or(0, |live| live.channel.stream().received().held_memory());
+        if held > self.config.reorder_limit.saturating_mul(REORDER_END) {
+            let cause = "the agent leaves out a message and goes on and on: too much is held out of order, a new \
+                         session is started";
+            self.end(cause, true, now);
+            self.drain(now);
+        }
     }
 
     /// Everything that `poll_transmit` returned for this epoch has left the websocket's queue.
@@ -49,12 +66,12 @@ impl Session {
         if live.mux.is_full() || live.channel.stream().received().is_flooded() {
             return Reading::Stopped;
         }
-        let held = live.channel.stream().received().held_bytes();
+        let held = live.channel.stream().received().held_memory();
         let limit = self.config.reorder_limit;
         if held < limit {
             Reading::Open
         } else {
-            let pace = if held < limit.saturating_mul(4) { SLOW } else { SLOWEST };
+            let pace = if held < limit.saturating_mul(2) { SLOW } else { SLOWEST };
             Reading::At(self.last_read.after(pace))
         }
     }
@@ -72,6 +89,7 @@ impl Session {
         if let Some(ping) = link.poll_ping(now) {
             return Some(Transmit::Ping(ping));
         }
+        let before = live.channel.stream().send().transmissions();
         let mut transmit = live.channel.poll_transmit(now);
         if transmit.is_none() && live.channel.wants_message(self.config.payload_limit) {
             let number = live.channel.stream().send().next_number();
@@ -81,6 +99,9 @@ impl Session {
             }
         }
         link.set_flying(live.channel.stream().send().is_flying(), now);
+        if live.channel.stream().send().transmissions() != before {
+            live.activity.handle_input(now);
+        }
         self.drain_mux();
         self.drain_records();
         transmit
@@ -90,7 +111,7 @@ impl Session {
     pub fn poll_timeout(&self) -> Option<Wakeup> {
         let work = match &self.work {
             Work::Idle => None,
-            Work::Waiting { until } => Some(Wakeup {
+            Work::Waiting { until, .. } => Some(Wakeup {
                 at: *until,
                 reason: Reason::Retry,
             }),
@@ -152,7 +173,7 @@ impl Session {
             );
         }
         match &self.work {
-            Work::Waiting { until } if *until <= now => {
+            Work::Waiting { until, .. } if *until <= now => {
                 let cause = self.cause.clone();
                 self.begin_attempt(&cause, now);
             }
@@ -185,6 +206,9 @@ impl Session {
         };
         let Some(live) = &mut self.live else { return };
         let epoch = link.epoch;
+        if link.proven && now.since(link.since) >= self.config.link_hold {
+            self.streak.forget();
+        }
         let since = live.channel.stream().send().contradicted_since();
         if since.is_some_and(|since| since.after(self.config.wedged_after) <= now) {
             let cause =
@@ -194,8 +218,11 @@ impl Session {
         }
         live.channel.handle_timeout(link.proven, now);
         if Self::may_finish(link, live) {
-            live.mux
-                .handle_timeout(live.channel.stream().send().oldest_unacknowledged(), now);
+            let send = live.channel.stream().send();
+            let (oldest, next) = (send.oldest_unacknowledged(), send.next_number());
+            if live.mux.handle_timeout(oldest, next, now) {
+                live.channel.push_harmless();
+            }
         }
         if !watches {
             return;
@@ -209,7 +236,7 @@ impl Session {
 
     /// A held-back FIN may go out only while answers could come: not unproven, not behind a missing message.
     fn may_finish(link: &Link, live: &Live) -> bool {
-        link.proven && !live.channel.is_agent_away() && live.channel.stream().received().held_bytes() == 0
+        link.proven && !live.channel.is_agent_away() && live.channel.stream().received().held_memory() == 0
     }
 
     /// While reading is stopped or paced, an answer may be there and unread: silence proves nothing.
@@ -227,8 +254,9 @@ impl Session {
             self.handle_channel_event(event, now);
         }
         if let Some(live) = &mut self.live {
+            let open = matches!(&self.work, Work::Up(link) if Self::may_finish(link, live));
             live.mux
-                .handle_acknowledged(live.channel.stream().send().oldest_unacknowledged(), now);
+                .handle_acknowledged(live.channel.stream().send().oldest_unacknowledged(), open, now);
         }
         self.drain_mux();
         if let (Work::Up(link), Some(live)) = (&mut self.work, &self.live) {
@@ -255,15 +283,31 @@ impl Session {
                     self.end(&cause, true, now);
                 }
             }
+            ChannelEvent::Late => {
+                if let Some(live) = &mut self.live {
+                    live.mux.handle_late(now);
+                }
+            }
             ChannelEvent::Refused => {
                 if let Some(live) = &mut self.live {
                     live.mux.handle_refused();
                 }
             }
-            ChannelEvent::Ended { reason } => {
+            ChannelEvent::Ended { session_id, .. } if !self.is_own(session_id.as_deref()) => {
+                if let Some(live) = &mut self.live {
+                    live.channel.count_ignored();
+                }
+            }
+            ChannelEvent::Ended { reason, .. } => {
                 self.end(&format!("the session has ended: {reason}"), false, now);
             }
             ChannelEvent::Failed { reason } => self.end(&reason, true, now),
         }
+    }
+
+    /// Whether a word about this session is about ours; one that names none is.
+    fn is_own(&self, session_id: Option<&str>) -> bool {
+        let own = self.live.as_ref().map(|live| live.session_id.as_str());
+        session_id.is_none_or(|id| id.is_empty() || own == Some(id))
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DropCause, Phase};
+use super::{Deadlines, DropCause, Phase, Trouble};
 use crate::Timestamp;
 
 /// A session at one moment.
@@ -24,8 +24,10 @@ pub struct Snapshot {
     pub attempts: u32,
     /// When the next attempt is due, while waiting for it.
     pub next_attempt: Option<Timestamp>,
-    /// The service says that the agent is away.
-    pub agent_away: bool,
+    /// What stands in its way although it is attached, or keeps it from being so.
+    pub trouble: Option<Trouble>,
+    /// Between which times it ends by itself, while there is an AWS session.
+    pub deadlines: Option<Deadlines>,
     /// Local connections.
     pub connections: usize,
     /// The figures.
@@ -66,10 +68,12 @@ pub struct DropRecord {
     pub at: Timestamp,
     /// Why.
     pub cause: DropCause,
+    /// From the last sign of life to noticing it.
+    pub noticed_after: Duration,
     /// Attempts it took to recover, so far.
     pub attempts: u32,
     /// From noticing it to the proven re-attach; none while it lasts or when the session ended instead.
     pub recovered_after: Option<Duration>,
-    /// Bytes in the backlog when it was noticed.
+    /// Bytes in the backlog when it was noticed: what the re-attach sends again.
     pub backlog_bytes: u64,
 }

@@ -9,8 +9,10 @@ use crate::wire::{PayloadType, Uuid};
 /// Acknowledges repeated at every attach. The agent resends only its oldest unacknowledged message, ten times a
 /// second; every acknowledge lost in a drop would cost a tenth of a second, and the client can mend those.
 pub const REPEATED: usize = 2000;
-/// A number this far above the expected one cannot come from an agent, whose own list is shorter.
-const MAX_AHEAD: u64 = 1 << 20;
+/// A number this far above the expected one cannot come from an agent, whose own list holds 100 000.
+const MAX_AHEAD: u64 = 1 << 17;
+/// What a held message costs beside its payload: the rest of its frame, its place in the map, its allocation.
+const HELD_OVERHEAD: usize = 256;
 /// Acknowledges that may wait for the socket before reading stops.
 const MAX_PENDING: usize = 100_000;
 
@@ -84,6 +86,12 @@ impl ReceiveBuffer {
     /// Payload bytes held because an earlier message is missing.
     pub const fn held_bytes(&self) -> usize {
         self.held_bytes
+    }
+
+    /// Memory held because an earlier message is missing, bookkeeping included.
+    pub fn held_memory(&self) -> usize {
+        self.held_bytes
+            .saturating_add(self.held.len().saturating_mul(HELD_OVERHEAD))
     }
 
     /// Whether too many acknowledges wait to be written.
@@ -206,9 +214,21 @@ mod tests {
     #[test]
     fn absurd_numbers_are_neither_kept_nor_acknowledged() {
         let mut buffer = ReceiveBuffer::default();
-        for number in [-1, i64::MIN, i64::MAX, 1 << 30] {
+        for number in [-1, i64::MIN, i64::MAX, 1 << 30, (1 << 17) + 1] {
             assert_eq!(receive(&mut buffer, number), Arrival::Absurd);
         }
         assert_eq!((buffer.held_bytes(), acks(&mut buffer)), (0, vec![]));
+    }
+
+    #[test]
+    fn held_messages_without_bytes_cost_memory_too() {
+        let mut buffer = ReceiveBuffer::default();
+        for number in 1..=1000 {
+            buffer.receive(number, Uuid::default(), PayloadType::OUTPUT, Bytes::new());
+        }
+        assert_eq!(buffer.held_bytes(), 0);
+        assert!(buffer.held_memory() >= 1000 * 200);
+        buffer.receive(0, Uuid::default(), PayloadType::OUTPUT, Bytes::new());
+        assert_eq!((numbers(&mut buffer).len(), buffer.held_memory()), (1001, 0));
     }
 }

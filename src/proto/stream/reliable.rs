@@ -274,6 +274,11 @@ impl ReliableStream {
         due
     }
 
+    /// The machine has slept: the timer starts anew.
+    pub const fn handle_slept(&mut self, now: Timestamp) {
+        self.timer_since = now;
+    }
+
     /// An empty flight always takes one message, so that no size can block the stream.
     fn fits(&self, size: usize) -> bool {
         self.send.in_flight() == 0 || self.send.in_flight().saturating_add(size) <= self.window.size()

@@ -130,6 +130,11 @@ impl SendBuffer {
         self.entries.is_empty()
     }
 
+    /// Messages written so far, each as often as it was.
+    pub const fn transmissions(&self) -> u64 {
+        self.next_place
+    }
+
     /// Whether any message is on its way on the present websocket.
     pub fn is_flying(&self) -> bool {
         !self.flights.is_empty()

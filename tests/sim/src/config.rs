@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::agent::AgentVersion;
@@ -14,6 +15,11 @@ pub struct Config {
     pub control: SocketAddr,
     /// Where the websockets are served.
     pub data_channel: SocketAddr,
+    /// Where agents that are programs connect to.
+    pub agents: SocketAddr,
+    /// A program to start as the agent of each session, instead of the simulator's own; it then also decides which
+    /// documents there are. How it is started is written in `tests/interop/main.rs`.
+    pub agent_program: Option<PathBuf>,
     /// The address clients are told for the websockets, when a relay stands in front; none means the real one.
     pub advertise: Option<SocketAddr>,
     /// Where `/_sim/` is served beside the control plane, for when that one is made to refuse.
@@ -83,6 +89,8 @@ impl Default for Config {
         Self {
             control: any,
             data_channel: any,
+            agents: any,
+            agent_program: None,
             advertise: None,
             admin: any,
             targets: Vec::new(),

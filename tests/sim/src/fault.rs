@@ -66,7 +66,7 @@ pub enum Fault {
 pub enum Side {
     /// Between client and service: a real TCP connection.
     Client,
-    /// Between agent and service: inside the simulator.
+    /// Between agent and service: inside the simulator, or a real TCP connection where the agent is a program.
     Agent,
 }
 
@@ -97,15 +97,15 @@ pub enum LinkFault {
     },
     /// TCP reset. What was in flight is lost.
     Reset,
-    /// End of stream without a close frame. On the agent's side the same as a reset.
+    /// End of stream without a close frame. To the simulator's own agent the same as a reset.
     Fin,
-    /// The connection ends after half a websocket frame. On the agent's side the same as a reset.
+    /// The connection ends after half a websocket frame. To the simulator's own agent the same as a reset.
     CloseMidFrame {
         /// By a reset instead of an end of stream.
         #[serde(default)]
         reset: bool,
     },
-    /// Agent only: a reset in the moment when the agent has handed the next input over and has not yet
+    /// The simulator's own agent only: a reset in the moment when the agent has handed the next input over and has not yet
     /// acknowledged it, so that the client's resend is handed over a second time.
     ResetBeforeAcknowledge,
     /// Agent only: reset, and its reconnects fail for this long. It gives up after 5 tries, as the real one.
@@ -197,8 +197,10 @@ pub enum Pick {
 pub enum Port {
     /// StartSession and the others.
     Control,
-    /// The websockets.
+    /// The clients' websockets.
     DataChannel,
+    /// CreateDataChannel and the websockets of agents that are programs.
+    Agents,
 }
 
 /// How a port treats new connections.

@@ -16,6 +16,7 @@ pub(crate) struct Hub {
     pub(crate) registry: std::sync::Arc<Registry>,
     pub(crate) control_port: mpsc::Sender<PortCommand>,
     pub(crate) data_port: mpsc::Sender<PortCommand>,
+    pub(crate) agents_port: mpsc::Sender<PortCommand>,
 }
 
 /// A fault could not be injected.
@@ -63,8 +64,9 @@ impl Hub {
             }
             Fault::Heal => {
                 registry.forgive();
-                self.set_port(Port::Control, None, None).await;
-                self.set_port(Port::DataChannel, None, None).await;
+                for port in [Port::Control, Port::DataChannel, Port::Agents] {
+                    self.set_port(port, None, None).await;
+                }
                 for side in [Side::Client, Side::Agent] {
                     registry.inject(None, side, &LinkFault::Heal).await;
                 }
@@ -87,6 +89,7 @@ impl Hub {
         let door = match port {
             Port::Control => &self.control_port,
             Port::DataChannel => &self.data_port,
+            Port::Agents => &self.agents_port,
         };
         if door.send(command).await.is_err() || applied.await.is_err() {
             tracing::warn!(?port, "this port is not served any more");

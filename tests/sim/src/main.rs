@@ -2,6 +2,7 @@
 
 use std::io::Write;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -20,6 +21,12 @@ struct Args {
     /// Where the websockets are served.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     data_listen: SocketAddr,
+    /// Where agents that are programs connect to.
+    #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
+    agents_listen: SocketAddr,
+    /// A program to start as the agent of each session; `tests/interop/main.rs` says how.
+    #[arg(long, value_name = "PROGRAM")]
+    agent_program: Option<PathBuf>,
     /// Where `/_sim/` is also served, for when the control plane is made to refuse.
     #[arg(long, default_value = "127.0.0.1:0", value_name = "ADDRESS")]
     admin_listen: SocketAddr,
@@ -69,6 +76,8 @@ impl Args {
         Config {
             control: self.listen,
             data_channel: self.data_listen,
+            agents: self.agents_listen,
+            agent_program: self.agent_program,
             admin: self.admin_listen,
             targets: self.targets,
             hosts: self.hosts.into_iter().collect(),

@@ -52,6 +52,12 @@ pub(crate) fn decode_unchecked(frame: &Bytes) -> Option<ClientMessage> {
     }
 }
 
+/// Whether the header length of a long enough frame leads out of it.
+pub(crate) fn header_leads_out(frame: &[u8]) -> bool {
+    let announced = frame.first_chunk().map_or(0, |bytes| u32::from_be_bytes(*bytes));
+    frame.len() >= HEADER_LENGTH && usize::try_from(announced).is_ok_and(|length| length >= frame.len())
+}
+
 /// The number an acknowledge is for; AWS's agent matches by it alone.
 pub(crate) fn acknowledged_number(payload: &[u8]) -> Option<i64> {
     let body: AcknowledgeBody = serde_json::from_slice(payload).ok()?;

@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::control;
-use crate::fault::Fault;
+use crate::fault::{Fault, Side};
 use crate::hub::{Hub, InjectError};
 use crate::listener::{self, PortCommand};
 use crate::service::{self, Registry, SessionState, SessionTask};
@@ -25,6 +25,7 @@ pub struct Simulator {
     hub: Arc<Hub>,
     control: SocketAddr,
     data_channel: SocketAddr,
+    agents: SocketAddr,
     admin: SocketAddr,
     tasks: JoinSet<()>,
 }
@@ -37,22 +38,26 @@ impl Simulator {
     #[expect(clippy::unused_async, reason = "it needs a runtime, and `await` makes sure of one")]
     pub async fn start(config: Config) -> io::Result<Self> {
         let config = Arc::new(config);
+        let agents_listener = listener::listen(config.agents)?;
         let control_listener = listener::listen(config.control)?;
         let data_listener = listener::listen(config.data_channel)?;
         let admin_listener = listener::listen(config.admin)?;
         let control = control_listener.local_addr()?;
         let data_channel = data_listener.local_addr()?;
         let admin = admin_listener.local_addr()?;
+        let agents_address = agents_listener.local_addr()?;
         let (session_tasks, starting) = mpsc::channel(STARTING);
         let (control_port, control_commands) = mpsc::channel(PORT_COMMANDS);
         let (data_port, data_commands) = mpsc::channel(PORT_COMMANDS);
+        let (agents_port, agents_commands) = mpsc::channel(PORT_COMMANDS);
         let (admin_keeper, admin_commands) = mpsc::channel(1);
         let advertised = config.advertise.unwrap_or(data_channel);
-        let registry = Arc::new(Registry::new(config, advertised, session_tasks));
+        let registry = Arc::new(Registry::new(config, advertised, agents_address, session_tasks));
         let hub = Arc::new(Hub {
             registry: Arc::clone(&registry),
             control_port,
             data_port,
+            agents_port,
         });
         let mut tasks = JoinSet::new();
         tasks.spawn(run_sessions(starting));
@@ -63,8 +68,12 @@ impl Simulator {
             control_commands,
             move |tcp| control::serve_connection(Arc::clone(&plane), tcp),
         ));
+        let agents = Arc::clone(&registry);
         tasks.spawn(run_port("data channel", data_listener, data_commands, move |tcp| {
-            service::serve_connection(Arc::clone(&registry), tcp)
+            service::serve_connection(Arc::clone(&registry), Side::Client, tcp)
+        }));
+        tasks.spawn(run_port("agents", agents_listener, agents_commands, move |tcp| {
+            service::serve_connection(Arc::clone(&agents), Side::Agent, tcp)
         }));
         let plane = Arc::clone(&hub);
         tasks.spawn(async move {
@@ -78,6 +87,7 @@ impl Simulator {
             hub,
             control,
             data_channel,
+            agents: agents_address,
             admin,
             tasks,
         })
@@ -96,6 +106,11 @@ impl Simulator {
     /// The address of the websockets.
     pub const fn data_channel_address(&self) -> SocketAddr {
         self.data_channel
+    }
+
+    /// Where agents that are programs connect to.
+    pub const fn agents_address(&self) -> SocketAddr {
+        self.agents
     }
 
     /// Where `/_sim/` is always served, also while the control plane refuses.

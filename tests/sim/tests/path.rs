@@ -4,7 +4,8 @@ mod common;
 
 use autossm_proto::wire::{MessageType, PayloadType};
 use autossm_sim::{Config, Simulator};
-use common::{Client, call, echo, frame, resume_session, stream_data};
+use common::smux::{frame, stream_data};
+use common::{Client, call, echo, resume_session};
 use serde_json::json;
 
 #[tokio::test]

@@ -46,8 +46,12 @@ pub(crate) struct World {
     /// Every so many messages vanish in the service.
     loses: Option<u64>,
     loses_acks: bool,
+    /// So many data messages of the agent are still to vanish.
+    hole: u64,
     carried: u64,
     slow_at: Option<(Timestamp, Duration)>,
+    /// Until when the client's machine sleeps.
+    asleep: Option<Timestamp>,
     /// The dead process has been dealt with.
     buried: bool,
     pub(crate) ended: u64,
@@ -84,8 +88,10 @@ impl World {
             refuses: false,
             loses: None,
             loses_acks: false,
+            hole: 0,
             carried: 0,
             slow_at: None,
+            asleep: None,
             buried: false,
             ended: 0,
             doubled: 0,
@@ -125,12 +131,12 @@ impl World {
                 self.host.locals,
                 self.aws
             );
-            if !self.host.dead {
+            if !self.host.dead && self.asleep.is_none() {
                 self.host.due(now);
                 self.host.turn(&mut self.net);
             }
             self.step_agent();
-            if self.host.dead && !self.buried {
+            if self.host.dead && !self.buried && self.asleep.is_none() {
                 self.die();
             }
             let mut happened = false;
@@ -149,10 +155,8 @@ impl World {
                 .as_ref()
                 .filter(|aws| !aws.ended)
                 .and_then(|aws| aws.agent.next_wake(&self.side));
-            let next = [self.net.queue.next_at(), self.host.wake(), agent]
-                .into_iter()
-                .flatten()
-                .min();
+            let host = self.asleep.is_none().then(|| self.host.wake()).flatten();
+            let next = [self.net.queue.next_at(), host, agent].into_iter().flatten().min();
             let next = next.expect("something must be waited for");
             self.net.queue.now = next.max(now);
         }
@@ -202,7 +206,17 @@ impl World {
 
     fn happen(&mut self, happening: Happening) {
         let now = self.net.queue.now;
+        if let Some(until) = self.asleep.filter(|_| happening.is_client()) {
+            self.net.queue.at(until, happening);
+            return;
+        }
         match happening {
+            Happening::Wake(slept) => {
+                self.asleep = None;
+                if !self.host.dead {
+                    self.host.session.handle_slept(slept, now);
+                }
+            }
             Happening::Command(command) => self.command(command),
             Happening::Outcome(outcome) => self.host.outcome(outcome, now),
             Happening::Up(epoch, frame) => self.up(epoch, frame),

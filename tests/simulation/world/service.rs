@@ -10,7 +10,8 @@ use crate::agent::{Agent, AgentOut};
 use crate::fault::Fault;
 use crate::net::{Frame, Happening, Heal, Link, Mode, ToAgent};
 use crate::plan::FarState;
-use crate::wire::{Kind, Msg, control};
+use crate::trace;
+use crate::wire::{Kind, Msg, brief, control};
 
 impl World {
     pub(super) fn command(&mut self, command: Command) {
@@ -189,6 +190,10 @@ impl World {
         else {
             return;
         };
+        match &message {
+            ToAgent::Message(bytes) => trace!(now, "agent gets {}", brief(bytes)),
+            ToAgent::Pause | ToAgent::Start => trace!(now, "agent gets {message:?}"),
+        }
         match message {
             ToAgent::Message(bytes) => {
                 self.side.streams = streams;
@@ -241,7 +246,13 @@ impl World {
         else {
             return;
         };
+        trace!(self.net.queue.now, "agent says {}", brief(&bytes));
         if self.loses_acks && Msg::decode_any(&bytes) == Kind::Ack {
+            self.lost += 1;
+            return;
+        }
+        if self.hole > 0 && Msg::decode_any(&bytes) == Kind::Output {
+            self.hole -= 1;
             self.lost += 1;
             return;
         }
@@ -304,6 +315,7 @@ impl World {
     }
 
     pub(crate) fn strike(&mut self, fault: &Fault) {
+        trace!(self.net.queue.now, "fault {fault:?}");
         let newest = self.newest();
         match *fault {
             Fault::Close(code) => {
@@ -331,6 +343,7 @@ impl World {
                 self.loses = Some(every);
                 self.net.queue.after(time, Happening::Heal(Heal::Losses));
             }
+            Fault::Hole(messages) => self.hole = messages,
             Fault::LoseAcks(time) => {
                 self.loses_acks = true;
                 self.net.queue.after(time, Happening::Heal(Heal::Losses));
@@ -343,8 +356,19 @@ impl World {
             }
             Fault::End(told) => self.end_session(told),
             Fault::Reconnect => {
-                if !self.host.dead {
+                if self.asleep.is_none() && !self.host.dead {
                     self.host.session.reconnect(self.net.queue.now);
+                }
+            }
+            Fault::Network(change) => {
+                if self.asleep.is_none() && !self.host.dead {
+                    self.host.session.handle_network(change, self.net.queue.now);
+                }
+            }
+            Fault::Sleep(time) => {
+                if self.asleep.is_none() {
+                    self.asleep = Some(self.net.queue.now.after(time));
+                    self.net.queue.after(time, Happening::Wake(time));
                 }
             }
             Fault::Crash(records) => self.host.kill_at = Some(self.host.journal.len() + records),

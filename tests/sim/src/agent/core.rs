@@ -157,6 +157,11 @@ impl Agent {
         self.paused = false;
     }
 
+    /// The link broke with acknowledges on their way.
+    pub(crate) fn lose_acknowledges(&mut self, now: Instant) {
+        self.outbound.lose_acknowledges(now);
+    }
+
     /// Arms the reset between handing over and acknowledging.
     pub(crate) fn reset_at_next_acknowledge(&mut self) {
         self.reset_at_acknowledge = true;
@@ -193,6 +198,10 @@ impl Agent {
     pub(crate) fn handle_frame(&mut self, frame: &Bytes, now: Instant) {
         let Some(received) = message::decode_unchecked(frame) else {
             self.counters.invalid_frames.up();
+            if message::header_leads_out(frame) {
+                tracing::error!("agent: header length beyond the frame, a real agent's reader panics");
+                self.wedged = true;
+            }
             return;
         };
         match received.message_type {
@@ -256,7 +265,7 @@ impl Agent {
             Ok(round) => round,
             Err(error) => {
                 tracing::warn!(?error, "agent: input is not smux version 1");
-                self.end("the multiplexed stream is broken", now);
+                port.break_down();
                 return true;
             }
         };

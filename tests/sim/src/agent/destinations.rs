@@ -64,6 +64,14 @@ impl Destinations {
         self.open.len()
     }
 
+    /// Ends every connection, each with a FIN.
+    pub(crate) fn close_all(&mut self, mux: &mut MuxServer) {
+        self.dialing = None;
+        for stream in std::mem::take(&mut self.open).into_keys() {
+            mux.close(stream);
+        }
+    }
+
     /// Dials, writes and reads what can be done now.
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>, mux: &mut MuxServer) -> Round {
         let mut round = self.poll_dial(cx, mux);

@@ -52,6 +52,8 @@ pub(crate) struct MuxServer {
     streams: BTreeMap<u32, Incoming>,
     accept: VecDeque<u32>,
     output: BytesMut,
+    /// Its reader has ended; the socket pair before it fills up.
+    broken: bool,
 }
 
 impl MuxServer {
@@ -71,7 +73,7 @@ impl MuxServer {
     /// # Errors
     /// [`ProtocolError`]: nothing more will be read.
     pub(crate) fn advance(&mut self) -> Result<(), ProtocolError> {
-        while self.taken < RECEIVE_BUCKET && self.accept.len() < ACCEPT_BACKLOG {
+        while !self.broken && self.taken < RECEIVE_BUCKET && self.accept.len() < ACCEPT_BACKLOG {
             let Some([version, command, low, high, id @ ..]) = self.peek_header() else {
                 break;
             };
@@ -100,6 +102,17 @@ impl MuxServer {
             }
         }
         Ok(())
+    }
+
+    /// The reader ends; what is still to be sent is sent.
+    pub(crate) fn stop_reading(&mut self) {
+        self.broken = true;
+        self.accept.clear();
+    }
+
+    /// Whether [`MuxServer::stop_reading`] was called.
+    pub(crate) const fn is_broken(&self) -> bool {
+        self.broken
     }
 
     /// The next stream to dial for.

@@ -25,6 +25,7 @@ impl Agent {
                 self.starved = true;
                 break;
             };
+            let last = port.mux.is_broken();
             let base = if self.starved {
                 now
             } else {
@@ -34,6 +35,9 @@ impl Agent {
             self.next_send = base + self.scaled(PACE);
             self.send(PayloadType::OUTPUT, data, now);
             sent = true;
+            if last {
+                self.end("", now);
+            }
         }
         sent
     }

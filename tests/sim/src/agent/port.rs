@@ -38,6 +38,12 @@ impl Port {
         Ok(round)
     }
 
+    /// The input was not smux: connections end, nothing more is read, and the session ends with the next output.
+    pub(crate) fn break_down(&mut self) {
+        self.destinations.close_all(&mut self.mux);
+        self.mux.stop_reading();
+    }
+
     pub(crate) fn open_connections(&self) -> usize {
         self.destinations.len()
     }

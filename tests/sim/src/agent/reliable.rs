@@ -13,6 +13,9 @@ const INITIAL_RTT: f64 = 0.1;
 const CLOCK_GRANULARITY: f64 = 0.01;
 const INITIAL_RTO: Duration = Duration::from_millis(200);
 const MAX_RTO: Duration = Duration::from_secs(1);
+/// Acknowledges so recent would still be on their way over a real link when it breaks: measured with AWS's agent,
+/// some of them always are.
+const IN_FLIGHT: Duration = Duration::from_millis(5);
 
 /// What the number of an input message means.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +83,8 @@ impl Inbound {
 pub(crate) struct Outbound {
     next: i64,
     unacknowledged: VecDeque<Sent>,
+    /// Acknowledged just now, oldest acknowledge first.
+    recent: VecDeque<(Instant, Sent)>,
     rtt: f64,
     variation: f64,
     rto: Duration,
@@ -97,6 +102,7 @@ impl Outbound {
         Self {
             next: 0,
             unacknowledged: VecDeque::new(),
+            recent: VecDeque::new(),
             rtt: INITIAL_RTT,
             variation: 0.0,
             rto: INITIAL_RTO,
@@ -136,6 +142,17 @@ impl Outbound {
         self.rtt = 0.875 * self.rtt + 0.125 * sample;
         let rto = self.rtt + CLOCK_GRANULARITY.max(4.0 * self.variation);
         self.rto = Duration::from_secs_f64(rto).min(MAX_RTO);
+        self.recent.push_back((now, sent));
+        while self.recent.front().is_some_and(|(at, _)| *at + IN_FLIGHT < now) {
+            self.recent.pop_front();
+        }
+    }
+
+    /// The link broke: acknowledges that were on their way are lost with it.
+    pub(crate) fn lose_acknowledges(&mut self, now: Instant) {
+        let lost = self.recent.drain(..).filter(|(at, _)| *at + IN_FLIGHT >= now);
+        self.unacknowledged.extend(lost.map(|(_, sent)| sent));
+        self.unacknowledged.make_contiguous().sort_by_key(|sent| sent.number);
     }
 
     /// At a tick: the head of the list and nothing else, when it is older than the RTO.
@@ -170,6 +187,21 @@ mod tests {
         assert_eq!(outbound.resend(later).unwrap(), "0");
         outbound.acknowledge(0, later);
         assert_eq!(outbound.resend(later + MAX_RTO).unwrap(), "2");
+    }
+
+    #[test]
+    fn a_broken_link_loses_the_latest_acknowledges() {
+        let now = clock::now();
+        let mut outbound = Outbound::new();
+        for byte in [b"0", b"1", b"2"] {
+            outbound.list(Bytes::from_static(byte), now);
+        }
+        outbound.acknowledge(0, now);
+        let later = now + IN_FLIGHT + Duration::from_millis(1);
+        outbound.acknowledge(1, later);
+        outbound.lose_acknowledges(later);
+        let numbers: Vec<i64> = outbound.unacknowledged.iter().map(|sent| sent.number).collect();
+        assert_eq!(numbers, [1, 2]);
     }
 
     #[test]

@@ -93,6 +93,7 @@ fn remove(body: &mut Value, key: &str) {
 fn start(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> {
     let input: StartInput = read(body)?;
     let document = input.document_name.unwrap_or_default();
+    let outside = registry.config().agent_program.is_some();
     let parameter = |name: &str| input.parameters.get(name).and_then(|list| list.first());
     let port = |default: &str| {
         let text = parameter("portNumber").map_or(default, String::as_str);
@@ -104,6 +105,8 @@ fn start(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> {
     let (remote, shown) = match document.as_str() {
         PORT_DOCUMENT => (false, String::new()),
         HOST_DOCUMENT => (true, parameter("host").cloned().unwrap_or_default()),
+        // A program knows its documents itself.
+        _ if outside => (false, String::new()),
         _ => {
             let text = format!("Document with name {document} does not exist.");
             return Err(ApiError::new("InvalidDocument", text));
@@ -127,10 +130,16 @@ fn start(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> {
         remote,
         host: shown.clone(),
     };
+    let mut parameters = input.parameters;
+    if let Some(shown) = parameters.get_mut("host") {
+        *shown = vec![destination.host.clone()];
+    }
     let grant = registry.start(StartRequest {
         target: input.target,
         destination,
         properties,
+        document,
+        parameters: json!(parameters).to_string(),
     })?;
     Ok(granted(&grant))
 }

@@ -1,12 +1,13 @@
 //! What a session's task has in common with the rest.
 
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 
-use super::socket::ClientSocket;
+use super::socket::PeerSocket;
 use crate::agent::AgentState;
 use crate::counters::{Counters, CountersSnapshot};
 use crate::fault::{LinkFault, Side};
@@ -14,8 +15,8 @@ use crate::fault::{LinkFault, Side};
 /// What a session's task can be told.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// A client with a good token.
-    Attach(Box<ClientSocket>),
+    /// A client, or an agent outside, with a good token.
+    Attach(Side, Box<PeerSocket>),
     /// ResumeSession was called.
     Touch,
     /// A fault; the answer says that it has been done.
@@ -51,4 +52,17 @@ pub(crate) struct Shared {
     pub(crate) counters: Arc<Counters>,
     pub(crate) connected: AtomicBool,
     pub(crate) ended: AtomicBool,
+    /// An agent outside cannot connect until then.
+    pub(crate) agent_refused_until: Mutex<Option<Instant>>,
+}
+
+impl Shared {
+    pub(crate) fn refuse_agent_until(&self, until: Instant) {
+        *self.agent_refused_until.lock().unwrap_or_else(PoisonError::into_inner) = Some(until);
+    }
+
+    pub(crate) fn is_agent_refused(&self, now: Instant) -> bool {
+        let until = *self.agent_refused_until.lock().unwrap_or_else(PoisonError::into_inner);
+        until.is_some_and(|until| now < until)
+    }
 }

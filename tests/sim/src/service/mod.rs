@@ -1,12 +1,14 @@
 //! The data-channel service: it routes messages between a client's websocket and an agent, one session a task.
 
 mod agent_link;
-mod client_link;
+mod agent_side;
 mod contract;
 mod open;
+mod outside;
 mod registry;
 mod session;
 mod socket;
+mod socket_link;
 
 pub use contract::SessionState;
 pub(crate) use open::{BoxedBody, serve_connection};

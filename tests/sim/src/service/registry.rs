@@ -10,7 +10,9 @@ use rand::{RngExt, SeedableRng};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
+use super::agent_side::AgentSide;
 use super::contract::{Command, SessionState, Shared};
+use super::outside::{Assignment, OutsideAgent};
 use super::session::SessionTask;
 use crate::agent::{Agent, Destination, PortProperties};
 use crate::clock;
@@ -19,6 +21,7 @@ use crate::counters::Counters;
 use crate::fault::{BadAnswer, Call, LinkFault, ResumeOfEnded, Side};
 
 const COMMANDS: usize = 64;
+const AGENT_QUERY: &str = "role=publish_subscribe";
 const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// An error of the control plane, by AWS's name for it.
@@ -52,6 +55,9 @@ pub(crate) struct StartRequest {
     pub(crate) target: String,
     pub(crate) destination: Destination,
     pub(crate) properties: PortProperties,
+    /// For an agent outside: the document and its parameters as JSON.
+    pub(crate) document: String,
+    pub(crate) parameters: String,
 }
 
 /// All sessions. Its lock is held for look-ups only.
@@ -59,6 +65,7 @@ pub(crate) struct StartRequest {
 pub(crate) struct Registry {
     config: Arc<Config>,
     data_channel: SocketAddr,
+    agents: SocketAddr,
     tasks: mpsc::Sender<SessionTask>,
     inner: Mutex<Inner>,
 }
@@ -81,6 +88,7 @@ struct Entry {
 
 struct Token {
     value: String,
+    side: Side,
     issued: Instant,
     spent: bool,
 }
@@ -94,7 +102,13 @@ impl std::fmt::Debug for Token {
 }
 
 impl Registry {
-    pub(crate) fn new(config: Arc<Config>, data_channel: SocketAddr, tasks: mpsc::Sender<SessionTask>) -> Self {
+    /// `data_channel` is what clients are told, `agents` what agents outside are told.
+    pub(crate) fn new(
+        config: Arc<Config>,
+        data_channel: SocketAddr,
+        agents: SocketAddr,
+        tasks: mpsc::Sender<SessionTask>,
+    ) -> Self {
         let inner = Inner {
             rng: StdRng::seed_from_u64(config.seed),
             sessions: BTreeMap::new(),
@@ -103,6 +117,7 @@ impl Registry {
         Self {
             config,
             data_channel,
+            agents,
             tasks,
             inner: Mutex::new(inner),
         }
@@ -130,20 +145,14 @@ impl Registry {
         let mut inner = self.lock();
         let session_id = format!("sim-{:017x}", inner.rng.random::<u64>() >> 4);
         let counters = Arc::new(Counters::default());
-        let agent = Agent::new(
-            self.config.agent.clone(),
-            request.destination,
-            request.properties,
-            Arc::clone(&counters),
-            inner.rng.random(),
-            now,
-        );
+        let agent = self.agent(&session_id, &request, &counters, &mut inner.rng, now)?;
         let shared = Arc::new(Shared {
             session_id: session_id.clone(),
             target: request.target,
             counters,
             connected: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            agent_refused_until: Mutex::new(None),
         });
         let (commands, receiver) = mpsc::channel(COMMANDS);
         let task = SessionTask::new(
@@ -168,6 +177,41 @@ impl Registry {
         let grant = self.grant(&mut inner.rng, &mut entry, now);
         inner.sessions.insert(session_id, entry);
         Ok(grant)
+    }
+
+    fn agent(
+        &self,
+        session_id: &str,
+        request: &StartRequest,
+        counters: &Arc<Counters>,
+        rng: &mut StdRng,
+        now: Instant,
+    ) -> Result<AgentSide, ApiError> {
+        let seed = rng.random();
+        let Some(program) = &self.config.agent_program else {
+            let agent = Agent::new(
+                self.config.agent.clone(),
+                request.destination.clone(),
+                request.properties.clone(),
+                Arc::clone(counters),
+                seed,
+                now,
+            );
+            return Ok(AgentSide::inside(agent, self.config.agent.reconnect_delay));
+        };
+        let assignment = Assignment {
+            endpoint: self.agents,
+            session_id,
+            target: &request.target,
+            document: &request.document,
+            parameters: &request.parameters,
+        };
+        OutsideAgent::start(program, assignment)
+            .map(|outside| AgentSide::Outside(Box::new(outside)))
+            .map_err(|error| {
+                let text = format!("the agent {} does not start: {error}", program.display());
+                ApiError::new("InternalServerError", text)
+            })
     }
 
     /// ResumeSession.
@@ -195,11 +239,34 @@ impl Registry {
         Ok(self.grant(rng, entry, clock::now()))
     }
 
-    /// Whether the data channel's URL is the one given last. False means HTTP 403.
-    pub(crate) fn is_current_url(&self, session_id: &str, query: &str) -> bool {
+    /// CreateDataChannel: an agent's token, or none where the session has no agent outside that may come.
+    pub(crate) fn create_data_channel(&self, session_id: &str) -> Option<String> {
+        let now = clock::now();
+        let mut inner = self.lock();
+        let Inner { rng, sessions, .. } = &mut *inner;
+        let entry = sessions.get_mut(session_id)?;
+        let over = entry.shared.ended.load(Ordering::Relaxed);
+        if self.config.agent_program.is_none() || over || entry.shared.is_agent_refused(now) {
+            return None;
+        }
+        let value = format!("{}=", text(rng, 63));
+        entry.tokens.push(Token {
+            value: value.clone(),
+            side: Side::Agent,
+            issued: now,
+            spent: false,
+        });
+        Some(value)
+    }
+
+    /// Whether a data channel's URL is good: a client's must be the one given last. False means HTTP 403.
+    pub(crate) fn is_current_url(&self, side: Side, session_id: &str, query: &str) -> bool {
         let inner = self.lock();
         inner.sessions.get(session_id).is_some_and(|entry| {
-            let current = query_of(&entry.cell) == query;
+            let current = match side {
+                Side::Client => query_of(&entry.cell) == query,
+                Side::Agent => query == AGENT_QUERY && !entry.shared.is_agent_refused(clock::now()),
+            };
             if !current {
                 entry.shared.counters.refused_opens.up();
             }
@@ -208,13 +275,13 @@ impl Registry {
     }
 
     /// Spends a token: its session's task, or none when the token is not good (any more).
-    pub(crate) fn redeem(&self, session_id: &str, token: &str) -> Option<mpsc::Sender<Command>> {
+    pub(crate) fn redeem(&self, side: Side, session_id: &str, token: &str) -> Option<mpsc::Sender<Command>> {
         let now = clock::now();
         let mut inner = self.lock();
         let entry = inner.sessions.get_mut(session_id)?;
         let found = entry.tokens.iter_mut().find(|known| {
             let fresh = |life| now.saturating_duration_since(known.issued) < life;
-            known.value == token && !known.spent && self.config.token_lifetime.is_none_or(fresh)
+            known.value == token && known.side == side && !known.spent && self.config.token_lifetime.is_none_or(fresh)
         });
         let Some(found) = found else {
             entry.shared.counters.refused_opens.up();
@@ -314,6 +381,7 @@ impl Registry {
         entry.cell = format!("{}+{}/A=", text(rng, 20), text(rng, 20));
         entry.tokens.push(Token {
             value: value.clone(),
+            side: Side::Client,
             issued: now,
             spent: false,
         });

@@ -1,4 +1,4 @@
-//! One session: its client link, its agent's link and its agent, driven by one task.
+//! One session: its client's link and its agent's side, driven by one task.
 
 use std::future::poll_fn;
 use std::pin::Pin;
@@ -14,11 +14,10 @@ use rand::rngs::StdRng;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::agent_link::AgentLink;
-use super::client_link::ClientLink;
+use super::agent_side::{AgentSide, Link};
 use super::contract::{Command, Shared};
-use super::socket::{ClientSocket, Farewell};
-use crate::agent::Agent;
+use super::socket::{Farewell, PeerSocket};
+use super::socket_link::SocketLink;
 use crate::clock;
 use crate::config::Config;
 use crate::fault::{LinkFault, Side};
@@ -38,9 +37,8 @@ pub(crate) struct SessionTask {
     shared: Arc<Shared>,
     config: Arc<Config>,
     commands: mpsc::Receiver<Command>,
-    client: ClientLink,
-    link: AgentLink,
-    agent: Agent,
+    client: SocketLink,
+    agent: AgentSide,
     rng: StdRng,
     started: Instant,
     /// Last client input or ResumeSession.
@@ -55,17 +53,15 @@ impl SessionTask {
         shared: Arc<Shared>,
         config: Arc<Config>,
         commands: mpsc::Receiver<Command>,
-        agent: Agent,
+        agent: AgentSide,
         seed: u64,
         now: Instant,
     ) -> Self {
-        let link = AgentLink::new(config.agent.reconnect_delay);
         Self {
             shared,
             config,
             commands,
-            client: ClientLink::default(),
-            link,
+            client: SocketLink::new(Side::Client),
             agent,
             rng: StdRng::seed_from_u64(seed),
             started: now,
@@ -85,14 +81,17 @@ impl SessionTask {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         for _ in 0..ROUNDS {
             if self.is_ended() {
-                return self.client.poll_ended(cx);
+                let (client, agent) = (self.client.poll_ended(cx), self.agent.poll_ended(cx));
+                return if client.is_ready() { agent } else { client };
             }
             let now = clock::now();
             let mut progress = self.poll_commands(cx, now);
             self.handle_timeout(now);
             let read = self.client.poll_read(cx, now, &self.shared.counters);
             progress |= read.progress | self.route_up(now);
-            progress |= self.run_agent(cx, now);
+            let (moved, change) = self.agent.run(cx, now, &self.shared.counters);
+            progress |= moved;
+            self.agent_changed(change, now);
             progress |= self.route_down(now);
             let written = self.client.poll_write(cx, now, &self.shared.counters);
             progress |= written.progress;
@@ -100,7 +99,7 @@ impl SessionTask {
                 self.client_gone(now);
             }
             if !progress && !self.arm(cx) {
-                let _all_ended = self.client.poll_ended(cx);
+                let _all_ended = (self.client.poll_ended(cx), self.agent.poll_ended(cx));
                 return Poll::Pending;
             }
         }
@@ -127,7 +126,6 @@ impl SessionTask {
             after(Some(self.active), self.config.idle_timeout),
             after(Some(self.started), self.config.max_duration),
             start,
-            self.link.poll_timeout(),
             self.client.up.poll_timeout(),
             self.client.down.poll_timeout(),
             self.agent.poll_timeout(),
@@ -140,13 +138,11 @@ impl SessionTask {
     fn handle_timeout(&mut self, now: Instant) {
         self.client.up.handle_timeout(now);
         self.client.down.handle_timeout(now);
-        if self.link.handle_timeout(now) {
-            self.agent_back(now);
-        }
         if now >= self.started + AGENT_START {
             self.agent.start(now);
         }
-        self.agent.handle_timeout(now);
+        let change = self.agent.handle_timeout(now);
+        self.agent_changed(change, now);
         let passed = |start: Option<Instant>, wait: Option<Duration>| {
             start.zip(wait).is_some_and(|(start, wait)| now >= start + wait)
         };
@@ -168,7 +164,11 @@ impl SessionTask {
         while let Poll::Ready(Some(command)) = self.commands.poll_recv(cx) {
             progress = true;
             match command {
-                Command::Attach(socket) => self.attach(*socket, now),
+                Command::Attach(Side::Client, socket) => self.attach(*socket, now),
+                Command::Attach(Side::Agent, socket) => {
+                    let change = self.agent.attach(*socket);
+                    self.agent_changed(change, now);
+                }
                 Command::Touch => self.active = now,
                 Command::Fault(side, fault, done) => {
                     match side {
@@ -187,7 +187,7 @@ impl SessionTask {
         progress
     }
 
-    fn attach(&mut self, socket: ClientSocket, now: Instant) {
+    fn attach(&mut self, socket: PeerSocket, now: Instant) {
         let counters = &self.shared.counters;
         counters.client_connects.up();
         if self.client.attach(socket) {
@@ -196,7 +196,7 @@ impl SessionTask {
         self.shared.connected.store(true, Ordering::Relaxed);
         self.attached = Some(now);
         tracing::info!(session = %self.shared.session_id, "client connected");
-        if self.link.is_up() {
+        if self.agent.is_up() {
             self.tell_agent(MessageType::StartPublication, now);
         } else {
             self.tell_client(MessageType::PausePublication, now);
@@ -220,7 +220,7 @@ impl SessionTask {
     /// Client to agent, as far as the agent's link.
     fn route_up(&mut self, now: Instant) -> bool {
         let mut progress = false;
-        while !self.link.is_up() || self.link.down.has_room() {
+        while self.agent.has_room() {
             let Some(frame) = self.client.up.pop(now) else {
                 break;
             };
@@ -230,9 +230,7 @@ impl SessionTask {
                     if is_input(&bytes) {
                         self.active = now;
                     }
-                    if self.link.is_up() {
-                        self.link.down.push(Frame::Message(bytes), now);
-                    } else {
+                    if !self.agent.push(bytes, now) {
                         self.shared.counters.dropped_agent_away.up();
                     }
                 }
@@ -242,39 +240,11 @@ impl SessionTask {
         progress
     }
 
-    fn run_agent(&mut self, cx: &mut Context<'_>, now: Instant) -> bool {
-        let mut progress = false;
-        while self.agent.wants_frame()
-            && (!self.link.is_up() || self.link.up.has_room())
-            && let Some(Frame::Message(frame)) = self.link.down.pop(now)
-        {
-            progress = true;
-            self.agent.handle_frame(&frame, now);
-            self.transmit(now);
-        }
-        progress |= self.agent.poll_port(cx, now);
-        if self.link.up.has_room() {
-            progress |= self.agent.pump(now);
-        }
-        self.transmit(now);
-        progress
-    }
-
-    /// What the agent wrote goes on its link; a link it lost is taken down on this side too.
-    fn transmit(&mut self, now: Instant) {
-        while let Some(frame) = self.agent.poll_transmit() {
-            self.link.up.push(Frame::Message(frame), now);
-        }
-        if self.link.is_up() && !self.agent.is_link_up() {
-            self.agent_away(now);
-        }
-    }
-
     /// Agent to client, as far as the client's lane.
     fn route_down(&mut self, now: Instant) -> bool {
         let mut progress = false;
         while !self.client.is_connected() || self.client.down.has_room() {
-            let Some(Frame::Message(frame)) = self.link.up.pop(now) else {
+            let Some(frame) = self.agent.pop(now) else {
                 break;
             };
             progress = true;
@@ -288,67 +258,51 @@ impl SessionTask {
     }
 
     fn client_fault(&mut self, fault: LinkFault, now: Instant) {
-        match fault {
-            LinkFault::Close { code, reason } => {
-                self.end_client(Farewell::Close { code, reason }, now);
-            }
-            LinkFault::Reset => self.end_client(Farewell::Reset, now),
-            LinkFault::Fin => self.end_client(Farewell::Fin, now),
-            LinkFault::CloseMidFrame { reset } => {
-                self.end_client(Farewell::MidFrame { reset }, now);
-            }
-            LinkFault::Traffic(disturbance) => self.client.disturb(&disturbance, now),
-            LinkFault::Heal => self.client.heal(),
-            LinkFault::ResetBeforeAcknowledge | LinkFault::Away { .. } => {
-                tracing::warn!(?fault, "this fault exists on the agent's side only, ignored");
-            }
+        if let LinkFault::Away { .. } = fault {
+            tracing::warn!(?fault, "this fault exists on the agent's side only, ignored");
+        } else if self.client.fault(fault, now) {
+            self.client_gone(now);
         }
     }
 
     fn agent_fault(&mut self, fault: LinkFault, now: Instant) {
-        match fault {
-            LinkFault::Close { .. } => {
-                // In an orderly close what the agent wrote before still arrives.
-                while let Some(Frame::Message(frame)) = self.link.up.take() {
-                    self.client.push(frame, now);
-                }
-                self.agent_away(now);
-            }
-            LinkFault::Reset | LinkFault::Fin | LinkFault::CloseMidFrame { .. } => {
-                self.agent_away(now);
-            }
-            LinkFault::ResetBeforeAcknowledge => self.agent.reset_at_next_acknowledge(),
-            LinkFault::Away { for_ms } => {
-                self.link.refuse(now + Duration::from_millis(for_ms));
-                self.agent_away(now);
-            }
-            LinkFault::Traffic(disturbance) => self.link.disturb(&disturbance, now),
-            LinkFault::Heal => self.link.heal(),
+        if let LinkFault::Away { for_ms } = fault {
+            self.shared.refuse_agent_until(now + Duration::from_millis(for_ms));
         }
+        if let LinkFault::Close { .. } = fault {
+            // In an orderly close what the agent wrote before still arrives.
+            while let Some(frame) = self.agent.take() {
+                self.client.push(frame, now);
+            }
+        }
+        let change = self.agent.fault(fault, now);
+        self.agent_changed(change, now);
     }
 
-    fn agent_away(&mut self, now: Instant) {
-        tracing::info!(session = %self.shared.session_id, "agent's link is down");
-        self.agent.link_lost();
-        self.link.cut(now);
-        self.tell_client(MessageType::PausePublication, now);
-    }
-
-    fn agent_back(&mut self, now: Instant) {
-        tracing::info!(session = %self.shared.session_id, "agent's link is back");
-        self.shared.counters.agent_reconnects.up();
-        self.agent.link_restored();
-        self.tell_client(MessageType::StartPublication, now);
-        if !self.client.is_connected() {
-            self.tell_agent(MessageType::PausePublication, now);
+    /// The client and, when it is back, the agent are told.
+    fn agent_changed(&mut self, change: Option<Link>, now: Instant) {
+        match change {
+            Some(Link::Down) => {
+                tracing::info!(session = %self.shared.session_id, "agent's link is down");
+                self.tell_client(MessageType::PausePublication, now);
+            }
+            Some(Link::Up { again }) => {
+                tracing::info!(session = %self.shared.session_id, again, "agent's link is up");
+                if again {
+                    self.shared.counters.agent_reconnects.up();
+                }
+                self.tell_client(MessageType::StartPublication, now);
+                if !self.client.is_connected() {
+                    self.tell_agent(MessageType::PausePublication, now);
+                }
+            }
+            None => {}
         }
     }
 
     fn tell_agent(&mut self, news: MessageType, now: Instant) {
         let frame = self.own_message(news, Bytes::from_static(b"{}"));
-        if self.link.is_up() {
-            self.link.down.push(Frame::Message(frame), now);
-        }
+        self.agent.push(frame, now);
     }
 
     fn tell_client(&mut self, news: MessageType, now: Instant) {
@@ -375,6 +329,7 @@ impl SessionTask {
             let body = message::channel_closed(&self.shared.session_id, text);
             self.own_message(MessageType::ChannelClosed, body)
         });
+        self.agent.end(last.as_ref());
         self.client.close_with(last);
     }
 }

@@ -28,7 +28,7 @@ const HALF_A_FRAME: [u8; 20] = [
 
 /// A client's connection after the upgrade.
 #[derive(Debug)]
-pub(crate) struct ClientSocket {
+pub(crate) struct PeerSocket {
     tcp: TcpStream,
     websocket: WebSocketContext,
     out: BytesMut,
@@ -60,7 +60,7 @@ pub(crate) enum Farewell {
     MidFrame { reset: bool },
 }
 
-impl ClientSocket {
+impl PeerSocket {
     /// `early` is what arrived behind the upgrade request.
     pub(crate) fn new(tcp: TcpStream, early: &[u8]) -> io::Result<Self> {
         tcp.set_nodelay(true)?;
@@ -93,7 +93,7 @@ impl ClientSocket {
         }
     }
 
-    /// Whether [`ClientSocket::send`] should be called now.
+    /// Whether [`PeerSocket::send`] should be called now.
     pub(crate) fn has_room(&self) -> bool {
         self.out.len() < WRITE_BUFFER
     }

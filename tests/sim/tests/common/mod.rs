@@ -8,6 +8,8 @@
 )]
 #![expect(dead_code, reason = "more than the present tests need")]
 
+pub(crate) mod smux;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -24,6 +26,8 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
+
+use smux::stream_data;
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -134,6 +138,12 @@ pub(crate) struct Client {
 
 pub(crate) async fn open(url: &str, token: &str) -> Result<Socket, Error> {
     let (mut socket, _) = connect_async(url).await?;
+    socket.send(Message::text(opening(token))).await?;
+    Ok(socket)
+}
+
+/// The first frame.
+pub(crate) fn opening(token: &str) -> String {
     let body = OpenDataChannelBody {
         message_schema_version: "1.0".into(),
         request_id: Uuid::from_random(1, 2),
@@ -141,9 +151,7 @@ pub(crate) async fn open(url: &str, token: &str) -> Result<Socket, Error> {
         client_id: Uuid::from_random(3, 4),
         client_version: "1.2.764.0".into(),
     };
-    let text = serde_json::to_string(&body).unwrap();
-    socket.send(Message::text(text)).await?;
-    Ok(socket)
+    serde_json::to_string(&body).unwrap()
 }
 
 pub(crate) fn input(number: i64, payload_type: PayloadType, payload: impl Into<Bytes>) -> ClientMessage {
@@ -157,35 +165,6 @@ pub(crate) fn input(number: i64, payload_type: PayloadType, payload: impl Into<B
         payload_type,
         payload: payload.into(),
     }
-}
-
-/// An smux frame.
-pub(crate) fn frame(command: u8, stream: u32, data: &[u8]) -> Vec<u8> {
-    let mut bytes = vec![1, command];
-    bytes.extend(u16::try_from(data.len()).unwrap().to_le_bytes());
-    bytes.extend(stream.to_le_bytes());
-    bytes.extend(data);
-    bytes
-}
-
-/// Data of one stream out of smux bytes; how it ended is in the second part.
-pub(crate) fn stream_data(bytes: &[u8], stream: u32) -> (Vec<u8>, bool) {
-    let (mut data, mut finished, mut rest) = (Vec::new(), false, bytes);
-    while let Some((header, body)) = rest.split_first_chunk::<8>() {
-        let length = usize::from(u16::from_le_bytes([header[2], header[3]]));
-        if body.len() < length {
-            break;
-        }
-        if u32::from_le_bytes([header[4], header[5], header[6], header[7]]) == stream {
-            match header[1] {
-                2 => data.extend(&body[..length]),
-                1 => finished = true,
-                _ => {}
-            }
-        }
-        rest = &body[length..];
-    }
-    (data, finished)
 }
 
 impl Client {

@@ -1,4 +1,4 @@
-//! The link between client and service: the current websocket and the two lanes its frames pass through.
+//! A link over a real websocket: the current one, and the two lanes its frames pass through.
 
 use std::task::{Context, Poll};
 
@@ -6,21 +6,22 @@ use bytes::Bytes;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use super::socket::{ClientSocket, Farewell, Incoming};
+use super::socket::{Farewell, Incoming, PeerSocket};
 use crate::counters::Counters;
-use crate::fault::{Disturbance, Way};
+use crate::fault::{Disturbance, LinkFault, Side, Way};
 use crate::lane::{Frame, Lane};
 
 /// Frames read from a socket before others get their turn.
 const READ_BATCH: usize = 64;
 
-/// The client's link. Without a socket both lanes are empty.
-#[derive(Debug, Default)]
-pub(crate) struct ClientLink {
-    socket: Option<ClientSocket>,
+/// The link of a client, or of an agent outside. Without a socket both lanes are empty.
+#[derive(Debug)]
+pub(crate) struct SocketLink {
+    side: Side,
+    socket: Option<PeerSocket>,
     /// Towards the service.
     pub(crate) up: Lane,
-    /// Towards the client.
+    /// From the service.
     pub(crate) down: Lane,
     /// Connections that are on their way out.
     ending: JoinSet<()>,
@@ -31,20 +32,30 @@ pub(crate) struct ClientLink {
 pub(crate) struct Moved {
     /// Something moved; there may be more.
     pub(crate) progress: bool,
-    /// The client has gone.
+    /// The other side has gone.
     pub(crate) gone: bool,
 }
 
-impl ClientLink {
+impl SocketLink {
+    pub(crate) fn new(side: Side) -> Self {
+        Self {
+            side,
+            socket: None,
+            up: Lane::default(),
+            down: Lane::default(),
+            ending: JoinSet::new(),
+        }
+    }
+
     pub(crate) const fn is_connected(&self) -> bool {
         self.socket.is_some()
     }
 
-    /// A new client; true when it took over from another one.
-    pub(crate) fn attach(&mut self, socket: ClientSocket) -> bool {
+    /// A new websocket; true when it took over from another one.
+    pub(crate) fn attach(&mut self, socket: PeerSocket) -> bool {
         let farewell = Farewell::Close {
             code: 1000,
-            reason: "another client has connected to this session".to_owned(),
+            reason: "another websocket has taken its place".to_owned(),
         };
         let took_over = self.end(farewell);
         self.socket = Some(socket);
@@ -89,14 +100,16 @@ impl ClientLink {
             moved.progress = true;
             match incoming {
                 Ok(Incoming::Binary(frame)) => {
-                    counters.messages_from_client.up();
-                    counters.bytes_from_client.add(frame.len());
+                    if self.side == Side::Client {
+                        counters.messages_from_client.up();
+                        counters.bytes_from_client.add(frame.len());
+                    }
                     self.up.push(Frame::Message(frame), now);
                 }
                 Ok(Incoming::Ping(pong)) => self.up.push(Frame::Pong(pong), now),
                 Ok(Incoming::Text(_) | Incoming::Other) => {}
                 Err(error) => {
-                    tracing::debug!(%error, "client's connection is over");
+                    tracing::debug!(%error, side = ?self.side, "connection is over");
                     moved.gone = true;
                     self.leave();
                     break;
@@ -106,7 +119,7 @@ impl ClientLink {
         moved
     }
 
-    /// Writes the lane towards the client to the socket.
+    /// Writes the lane from the service to the socket.
     pub(crate) fn poll_write(&mut self, cx: &mut Context<'_>, now: Instant, counters: &Counters) -> Moved {
         let mut moved = Moved::default();
         let Some(socket) = &mut self.socket else {
@@ -121,8 +134,10 @@ impl ClientLink {
             moved.progress = true;
             match frame {
                 Frame::Message(frame) => {
-                    counters.messages_to_client.up();
-                    counters.bytes_to_client.add(frame.len());
+                    if self.side == Side::Client {
+                        counters.messages_to_client.up();
+                        counters.bytes_to_client.add(frame.len());
+                    }
                     // A closing websocket is noticed by the next read.
                     if let Err(error) = socket.send(frame) {
                         tracing::debug!(%error, "message not sent");
@@ -135,7 +150,7 @@ impl ClientLink {
             Poll::Ready(Ok(wrote)) => moved.progress |= wrote,
             Poll::Pending => {}
             Poll::Ready(Err(error)) => {
-                tracing::debug!(%error, "client's connection is over");
+                tracing::debug!(%error, side = ?self.side, "connection is over");
                 moved.gone = true;
                 self.leave();
             }
@@ -150,7 +165,7 @@ impl ClientLink {
         }
     }
 
-    /// Says a last word to the client, then closes.
+    /// Says a last word, then closes.
     pub(crate) fn close_with(&mut self, last: Option<Bytes>) {
         if let Some(socket) = &mut self.socket {
             let mut frames: Vec<Frame> = std::iter::from_fn(|| self.down.take()).collect();
@@ -169,7 +184,31 @@ impl ClientLink {
         });
     }
 
-    pub(crate) fn disturb(&mut self, disturbance: &Disturbance, now: Instant) {
+    /// Does what happens to a websocket; true when it is gone.
+    pub(crate) fn fault(&mut self, fault: LinkFault, now: Instant) -> bool {
+        let farewell = match fault {
+            LinkFault::Close { code, reason } => Farewell::Close { code, reason },
+            LinkFault::Reset | LinkFault::Away { .. } => Farewell::Reset,
+            LinkFault::Fin => Farewell::Fin,
+            LinkFault::CloseMidFrame { reset } => Farewell::MidFrame { reset },
+            LinkFault::Traffic(disturbance) => {
+                self.disturb(&disturbance, now);
+                return false;
+            }
+            LinkFault::Heal => {
+                self.up.heal();
+                self.down.heal();
+                return false;
+            }
+            LinkFault::ResetBeforeAcknowledge => {
+                tracing::warn!(side = ?self.side, "only the simulator's own agent knows this fault, ignored");
+                return false;
+            }
+        };
+        self.end(farewell)
+    }
+
+    fn disturb(&mut self, disturbance: &Disturbance, now: Instant) {
         let until = disturbance.for_ms.map(|ms| now + std::time::Duration::from_millis(ms));
         if disturbance.way != Way::FromService {
             self.up.disturb(disturbance.traffic, until, disturbance.persist);
@@ -179,12 +218,7 @@ impl ClientLink {
         }
     }
 
-    pub(crate) fn heal(&mut self) {
-        self.up.heal();
-        self.down.heal();
-    }
-
-    /// The client has ended the connection: what it sent before is still delivered.
+    /// The other side has ended the connection: what it sent before is still delivered.
     fn leave(&mut self) {
         self.socket = None;
         self.down.cut();

@@ -1,0 +1,175 @@
+//! What a hostile service or agent may not do to a session.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::{
+    Attempt, Backoff, Command, Epoch, Event, Grant, Inbound, Outcome, Phase, Reading, ResumeGrant, Secret, Session,
+    SessionConfig,
+};
+use crate::Timestamp;
+use crate::wire::{ClientMessage, MessageType, PayloadType, Uuid};
+
+const NOW: Timestamp = Timestamp::from_nanos(1);
+const CANARY: &str = "canary";
+
+#[derive(Debug)]
+struct Steady;
+
+impl Backoff for Steady {
+    fn next_wait(&mut self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    fn reset(&mut self) {}
+}
+
+fn grant() -> Grant {
+    Grant {
+        session_id: "ada-1".to_owned(),
+        token: Secret::new(CANARY.to_owned()),
+        stream_url: format!("wss://host/v1/data-channel/ada-1?X-Amz-Signature={CANARY}"),
+    }
+}
+
+/// A session whose websocket has just opened.
+fn handshaking(config: SessionConfig) -> Session {
+    let mut session = Session::new(config, Box::new(Steady), 1, Duration::from_secs(1));
+    session.start(NOW);
+    let attempt = Attempt(1);
+    session.handle_outcome(
+        Outcome::Started {
+            attempt,
+            grant: grant(),
+        },
+        NOW,
+    );
+    let epoch = Epoch(1);
+    session.handle_outcome(Outcome::Dialed { attempt, epoch }, NOW);
+    while session.poll_transmit(NOW).is_some() {}
+    assert_eq!(causes(&mut session).len(), 3);
+    session
+}
+
+fn inbound(session: &mut Session, message_type: MessageType, number: i64, payload: &[u8]) {
+    let message = ClientMessage {
+        message_type,
+        schema_version: 1,
+        created_date: 1,
+        sequence_number: number,
+        flags: 0,
+        message_id: Uuid::from_random(1, 2),
+        payload_type: PayloadType::OUTPUT,
+        payload: Bytes::copy_from_slice(payload),
+    };
+    session.handle_inbound(Epoch(1), Inbound::Binary(message.encode().unwrap()), NOW);
+}
+
+/// The phases since the last look, each with its cause.
+fn causes(session: &mut Session) -> Vec<(Phase, String)> {
+    let events = std::iter::from_fn(|| session.poll_event());
+    let phase = |event| match event {
+        Event::Phase { to, cause, .. } => Some((to, cause)),
+        Event::Data { .. } | Event::Finished { .. } | Event::Reset { .. } | Event::Room { .. } => None,
+    };
+    events.filter_map(phase).collect()
+}
+
+#[test]
+fn channel_closed_for_another_session_is_ignored() {
+    let mut session = handshaking(SessionConfig::default());
+    let ignored = session.figures().ignored;
+    inbound(
+        &mut session,
+        MessageType::ChannelClosed,
+        0,
+        br#"{"SessionId":"bob-1","Output":"bye"}"#,
+    );
+    assert_eq!(causes(&mut session), []);
+    assert_eq!(session.figures().ignored, ignored + 1);
+    inbound(
+        &mut session,
+        MessageType::ChannelClosed,
+        0,
+        br#"{"SessionId":"ada-1","Output":"bye"}"#,
+    );
+    assert_eq!(
+        causes(&mut session),
+        [(Phase::Ended, "the session has ended: bye".to_owned())]
+    );
+}
+
+#[test]
+fn channel_closed_without_a_session_is_meant_for_this_one() {
+    for body in ["{}", r#"{"SessionId":"","Output":""}"#, "no JSON"] {
+        let mut session = handshaking(SessionConfig::default());
+        inbound(&mut session, MessageType::ChannelClosed, 0, body.as_bytes());
+        assert_eq!(
+            causes(&mut session),
+            [(Phase::Ended, "the session has ended: no reason given".to_owned())]
+        );
+    }
+}
+
+#[test]
+fn a_cause_quotes_no_megabyte_of_the_peer() {
+    let mut session = handshaking(SessionConfig::default());
+    let body = format!(r#"{{"Output":"{}"}}"#, "ü".repeat(100_000));
+    inbound(&mut session, MessageType::ChannelClosed, 0, body.as_bytes());
+    let (phase, cause) = causes(&mut session).remove(0);
+    assert_eq!((phase, cause.chars().count()), (Phase::Ended, 501));
+    assert_eq!(session.snapshot().cause, cause);
+}
+
+/// Reading is slowed first, for an agent that refills a hole; what no agent could have sent ends the session.
+#[test]
+fn a_hole_that_is_never_filled_ends_the_session_at_a_bound() {
+    let config = SessionConfig {
+        reorder_limit: 100_000,
+        ..SessionConfig::default()
+    };
+    let mut session = handshaking(config);
+    let mut slowed = None;
+    for number in 1..1000 {
+        inbound(&mut session, MessageType::OutputStreamData, number, &[0; 1000]);
+        if slowed.is_none() && session.reading(NOW) != Reading::Open {
+            slowed = Some(number);
+        }
+        if let Some((phase, cause)) = causes(&mut session).pop() {
+            assert_eq!(phase, Phase::Ended);
+            assert!(cause.contains("out of order"));
+            assert!(slowed.is_some_and(|slowed| (50..100).contains(&slowed)), "{slowed:?}");
+            assert!((300..400).contains(&number), "{number}");
+            let commands: Vec<Command> = std::iter::from_fn(|| session.poll_command()).collect();
+            assert!(commands.contains(&Command::Terminate {
+                session_id: "ada-1".to_owned()
+            }));
+            return;
+        }
+    }
+    panic!("the session holds everything");
+}
+
+#[test]
+fn nothing_prints_a_token_or_the_query_of_an_address() {
+    let mut session = handshaking(SessionConfig::default());
+    let resumed = ResumeGrant {
+        token: Some(Secret::new(CANARY.to_owned())),
+        stream_url: Some(grant().stream_url),
+    };
+    let commands: Vec<Command> = std::iter::from_fn(|| session.poll_command()).collect();
+    assert!(matches!(&commands[..], [Command::Start { .. }, Command::Dial { .. }]));
+    let attempt = Attempt(1);
+    let printed = format!(
+        "{session:?} {commands:?} {:?} {resumed:?} {:?} {:?}",
+        grant(),
+        Outcome::Resumed {
+            attempt,
+            grant: resumed.clone()
+        },
+        session.snapshot(),
+    );
+    assert!(!printed.contains(CANARY), "{printed}");
+    assert!(printed.contains("wss://host/v1/data-channel/ada-1"));
+}

@@ -1,0 +1,186 @@
+//! When the agent does what it does.
+
+use std::time::{Duration, Instant};
+
+use autossm_proto::wire::PayloadType;
+use autossm_sim::{Fault, LinkFault, Side};
+use tokio::time::timeout;
+
+use super::{ANSWER, Probe, as_long, same};
+use crate::bench::Far;
+use crate::common::smux::frame;
+use crate::common::{Client, echo, field, open, start_session};
+
+/// Only the oldest unacknowledged message comes again.
+#[tokio::test]
+async fn the_head_alone_is_sent_again() {
+    same(async |agent| {
+        let mut probe = Probe::start(agent).await;
+        let (numbers, _) = unacknowledged(&mut probe).await;
+        let first = numbers[0];
+        let fresh = numbers.iter().filter(|number| **number != first).count();
+        let again = numbers.len() - fresh;
+        (fresh, again >= 3)
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn it_is_sent_again_as_often() {
+    as_long(99..1300, async |agent| {
+        let mut probe = Probe::start(agent).await;
+        let (_, intervals) = unacknowledged(&mut probe).await;
+        intervals[intervals.len() / 2]
+    })
+    .await;
+}
+
+/// Lets four answers go unacknowledged for six seconds: the numbers that came, and the waits between those of the
+/// first, shortest first.
+async fn unacknowledged(probe: &mut Probe) -> (Vec<i64>, Vec<Duration>) {
+    probe.client.send(PayloadType::OUTPUT, frame(0, 3, b"")).await;
+    probe.client.send(PayloadType::OUTPUT, frame(2, 3, b"first")).await;
+    probe.client.data(3, 5).await;
+    while probe
+        .far
+        .simulator
+        .session(&probe.session_id)
+        .await
+        .unwrap()
+        .agent
+        .unacknowledged
+        > 0
+    {}
+    probe.client.acknowledges = false;
+    let mut expected = 5;
+    probe.client.outputs.clear();
+    for _ in 0..4 {
+        probe.client.send(PayloadType::OUTPUT, frame(2, 3, b"again")).await;
+        expected += 5;
+        probe.client.data(3, expected).await;
+    }
+    let head = probe.client.outputs[0];
+    let mut times = Vec::new();
+    let watch = async {
+        loop {
+            let before = probe.client.outputs.len();
+            probe.client.receive().await.unwrap();
+            if probe.client.outputs.len() > before && probe.client.outputs.last() == Some(&head) {
+                times.push(Instant::now());
+            }
+        }
+    };
+    let _until_then = timeout(Duration::from_secs(6), watch).await;
+    let mut intervals: Vec<Duration> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    intervals.sort();
+    (probe.client.outputs.clone(), intervals)
+}
+
+/// From HandshakeComplete to the first acknowledge of something that is not thrown away.
+#[tokio::test]
+async fn it_is_ready_as_soon_after_the_handshake() {
+    as_long(0..500, async |agent| {
+        let far = Far::start(agent).await;
+        let grant = start_session(&far.simulator.endpoint_url(), 9).await;
+        let socket = open(&field(&grant, "StreamUrl"), &field(&grant, "TokenValue"))
+            .await
+            .unwrap();
+        let mut client = Client::new(socket);
+        let began = Instant::now();
+        client.handshake().await;
+        began.elapsed()
+    })
+    .await;
+}
+
+/// At most 1024 bytes a message and a message a millisecond.
+#[tokio::test]
+async fn it_sends_as_fast() {
+    let size = 400_000;
+    as_long(380..3000, async |agent| {
+        let mut probe = Probe::start(agent).await;
+        probe.client.send(PayloadType::OUTPUT, frame(0, 3, b"")).await;
+        for _ in 0..size / 20_000 {
+            probe.client.send(PayloadType::OUTPUT, frame(2, 3, &[7; 20_000])).await;
+        }
+        let began = Instant::now();
+        probe.client.data(3, size).await;
+        began.elapsed()
+    })
+    .await;
+}
+
+/// From a reset of its link to its next OpenDataChannel.
+#[tokio::test]
+async fn it_comes_back_as_soon() {
+    as_long(0..1000, async |agent| {
+        let probe = Probe::start(agent).await;
+        let reset = Fault::Link {
+            session: None,
+            side: Side::Agent,
+            fault: LinkFault::Reset,
+        };
+        let began = Instant::now();
+        probe.far.inject(&[reset]).await;
+        let back = async {
+            while probe
+                .far
+                .simulator
+                .session(&probe.session_id)
+                .await
+                .unwrap()
+                .counters
+                .agent_reconnects
+                == 0
+            {}
+        };
+        timeout(ANSWER, back).await.unwrap();
+        began.elapsed()
+    })
+    .await;
+}
+
+/// Fifteen seconds for the answer, two for the last acknowledges.
+#[tokio::test]
+async fn a_handshake_without_answer_ends_the_session() {
+    as_long(14_500..20_000, async |agent| {
+        let far = Far::start(agent).await;
+        let echo = echo().await;
+        let grant = start_session(&far.simulator.endpoint_url(), echo.port).await;
+        let socket = open(&field(&grant, "StreamUrl"), &field(&grant, "TokenValue"))
+            .await
+            .unwrap();
+        let client = Client::new(socket);
+        let session_id = field(&grant, "SessionId");
+        let mut probe = Probe {
+            far,
+            client,
+            session_id,
+            echo,
+        };
+        probe.closes(Duration::from_secs(30)).await.unwrap()
+    })
+    .await;
+}
+
+/// It tries six times, within six seconds and a half at most; after that the session is silent for ever.
+#[tokio::test]
+async fn it_gives_up() {
+    same(async |agent| {
+        let probe = Probe::start(agent).await;
+        let away = |for_ms| Fault::Link {
+            session: None,
+            side: Side::Agent,
+            fault: LinkFault::Away { for_ms },
+        };
+        let mut back = Vec::new();
+        for (for_ms, within) in [(1000, 10), (10_000, 20)] {
+            let before = probe.state().await.counters.agent_reconnects;
+            probe.far.inject(&[away(for_ms)]).await;
+            let returns = async { while probe.state().await.counters.agent_reconnects == before {} };
+            back.push(timeout(Duration::from_secs(within), returns).await.is_ok());
+        }
+        back
+    })
+    .await;
+}

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use axum::{Extension, Router};
@@ -36,15 +36,21 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 pub async fn serve(socket: ControlSocket, handle: impl ControlHandle, cancelled: CancellationToken) {
     let router = router(handle, cancelled.clone());
     let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
-    let mut spare = Spare::default();
+    let spare = Spare::default();
+    let mut failing = false;
     let mut connections = JoinSet::new();
     loop {
         // Finished connections are reaped here; there are never more than MOST_CONNECTIONS and the one that came.
         while connections.try_join_next().is_some() {}
         tokio::select! {
             () = cancelled.cancelled() => break,
-            next = accept(&socket, Arc::clone(&permits), &mut spare) => if let Some((stream, permit)) = next {
-                connections.spawn(serve_connection(stream, router.clone(), permit));
+            next = accept(&socket, Arc::clone(&permits), &spare, &mut failing) => if let Some((stream, permit)) = next {
+                let (router, spare) = (router.clone(), spare.clone());
+                connections.spawn(async move {
+                    serve_connection(stream, router, permit).await;
+                    // At once: the descriptor that is free now is wanted by local connections too.
+                    spare.hold();
+                });
             },
         }
     }
@@ -57,20 +63,22 @@ pub async fn serve(socket: ControlSocket, handle: impl ControlHandle, cancelled:
 
 /// A file descriptor held back: when local connections have used up all others, whoever asks for the status is still
 /// answered.
-#[derive(Debug, Default)]
-struct Spare(Option<File>);
+#[derive(Clone, Debug, Default)]
+struct Spare(Arc<Mutex<Option<File>>>);
 
 impl Spare {
-    fn hold(&mut self) {
-        if self.0.is_none() {
+    fn hold(&self) {
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if file.is_none() {
             // There will be another moment, if there is none to spare now.
-            self.0 = File::open("/dev/null").ok();
+            *file = File::open("/dev/null").ok();
         }
     }
 
     /// Whether one more descriptor is free now.
-    fn release(&mut self) -> bool {
-        self.0.take().is_some()
+    fn release(&self) -> bool {
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        file.take().is_some()
     }
 }
 
@@ -78,20 +86,25 @@ impl Spare {
 async fn accept(
     socket: &ControlSocket,
     permits: Arc<Semaphore>,
-    spare: &mut Spare,
+    spare: &Spare,
+    failing: &mut bool,
 ) -> Option<(UnixStream, OwnedSemaphorePermit)> {
     let permit = permits.acquire_owned().await.ok()?;
     spare.hold();
     match socket.listener().accept().await {
-        Ok((stream, _)) if is_ours(&stream) => Some((stream, permit)),
-        Ok(_) => None,
+        Ok((stream, _)) => {
+            *failing = false;
+            is_ours(&stream).then_some((stream, permit))
+        }
         Err(error) if is_exhausted(&error) && spare.release() => {
             // Without a pause: a local connection would take the place.
             let (stream, _) = socket.listener().accept().await.ok()?;
             is_ours(&stream).then_some((stream, permit))
         }
         Err(error) => {
-            tracing::warn!(%error, "cannot accept a control connection");
+            if !std::mem::replace(failing, true) {
+                tracing::warn!(%error, "cannot accept control connections now, retrying");
+            }
             tokio::time::sleep(ACCEPT_PAUSE).await;
             None
         }

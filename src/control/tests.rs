@@ -114,7 +114,7 @@ async fn garbage_and_slow_clients_do_not_disturb_others() {
 async fn silent_clients_lose_their_places_in_time() {
     let fixture = Fixture::start();
     let mut silent = Vec::new();
-    for _ in 0..100 {
+    for _ in 0..40 {
         silent.push(UnixStream::connect(&fixture.path).await.unwrap());
         // Lets the server accept it, so that the kernel's short queue has room for the next.
         tokio::task::yield_now().await;

@@ -161,7 +161,8 @@ async fn waiting_sees_what_happens_meanwhile() {
         .await
         .unwrap()
         .unwrap();
-    assert_eq!(output.status.code(), Some(3));
+    // 69 when the daemon ends in the middle of an answer.
+    assert!(matches!(output.status.code(), Some(3 | 69)), "{output:?}");
 }
 
 #[tokio::test]

@@ -10,10 +10,10 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::sync::mpsc;
 
-use super::handle::{Message, SessionHandle};
+use super::handle::{Message, Obedience, Order, SessionHandle};
 use super::phases::PhaseSlot;
 use super::report;
-use super::task::{Supervisor, Tools};
+use super::task::{Keep, Supervisor, Tools};
 use crate::aws::ControlPlane;
 use crate::clock::Clock;
 use crate::config::SessionSettings;
@@ -44,6 +44,8 @@ pub struct Keeper {
     settings: SessionSettings,
     resources: Resources,
     messages: mpsc::Receiver<Message>,
+    /// False once a user has stopped the session; outlives a fault of its task.
+    wanted: bool,
 }
 
 impl Keeper {
@@ -54,34 +56,41 @@ impl Keeper {
             settings,
             resources,
             messages,
+            wanted: true,
         };
         (keeper, handle)
     }
 
-    /// Keeps the session until it is stopped. `listening` is dropped once each of its listeners has been tried.
-    pub async fn run(mut self, listening: mpsc::Sender<()>) {
+    /// Keeps the session until it is told to end. `listening` is dropped once each of its listeners has been tried.
+    /// Returns the session's name.
+    pub async fn run(mut self, listening: mpsc::Sender<()>) -> String {
         let mut listening = Some(listening);
         loop {
             // What a panic leaves behind is dropped with the future; only the queue of messages goes on, and it
             // is whole between two receives.
             let run = AssertUnwindSafe(self.run_once(&mut listening)).catch_unwind();
             if run.await.is_ok() {
-                return;
+                return self.settings.name;
             }
             listening = None;
-            self.resources.phases.set(Phase::Stopped);
+            let cause = "internal error; starts again in a few seconds";
+            self.resources.phases.set(Phase::Stopped, Phase::Stopped, cause);
             tracing::error!(
                 session = self.settings.name,
                 "the session's task failed inside; its local connections are closed and it starts again in {PAUSE:?}; please report this",
             );
             if self.pause().await.is_break() {
-                return;
+                return self.settings.name;
             }
         }
     }
 
     async fn run_once(&mut self, listening: &mut Option<mpsc::Sender<()>>) {
-        let listeners = Listeners::open(&self.settings.name, &self.settings.forward).await;
+        let listeners = if self.wanted {
+            Listeners::open(&self.settings.name, &self.settings.forward).await
+        } else {
+            Listeners::none()
+        };
         *listening = None;
         let resources = &mut self.resources;
         let tools = Tools {
@@ -91,7 +100,13 @@ impl Keeper {
             id_seed: resources.seeds.random(),
             wait_seed: resources.seeds.random(),
         };
-        let supervisor = Supervisor::new(&self.settings, tools, listeners, &mut self.messages, &resources.phases);
+        let keep = Keep {
+            settings: &self.settings,
+            messages: &mut self.messages,
+            phases: &resources.phases,
+            wanted: &mut self.wanted,
+        };
+        let supervisor = Supervisor::new(keep, tools, listeners);
         Box::pin(supervisor.run()).await;
     }
 
@@ -110,11 +125,20 @@ impl Keeper {
                     &self.settings,
                     "internal error; starts again in a few seconds",
                 )),
-                Some(Message::Reconnect(reply)) => {
-                    reply.answer(());
+                Some(Message::Order(order, reply)) => {
+                    self.wanted = match order {
+                        Order::Reconnect => self.wanted,
+                        Order::Restart | Order::Start => true,
+                        Order::Stop => false,
+                    };
+                    reply.answer(if self.wanted || order == Order::Stop {
+                        Obedience::Begun
+                    } else {
+                        Obedience::Stopped
+                    });
                     return Continue(());
                 }
-                Some(Message::Stop(reply)) => {
+                Some(Message::End(_, reply)) => {
                     reply.answer(());
                     return Break(());
                 }

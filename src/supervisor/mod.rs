@@ -7,6 +7,7 @@
 
 mod actions;
 mod effects;
+mod ending;
 mod handle;
 mod keeper;
 mod link;
@@ -19,7 +20,8 @@ mod timer;
 #[cfg(test)]
 mod task_tests;
 
-pub use handle::{SessionGone, SessionHandle};
+pub use ending::END_TIMEOUT;
+pub use handle::{Ending, Obedience, Order, SessionGone, SessionHandle};
 pub use keeper::{Keeper, Resources};
 pub use phases::{PhaseBoard, PhaseSlot};
 pub use report::status_without_task;

@@ -2,6 +2,7 @@
 
 mod error;
 mod log;
+mod machine;
 mod notify;
 mod registry;
 mod reload;

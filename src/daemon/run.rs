@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use autossm_proto::session::Phase;
+use autossm_proto::session::{NetworkChange, Phase};
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -14,6 +14,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::log::LogControl;
+use super::machine::Machine;
 use super::registry::{Entry, Registry, ReloadAnswer};
 use super::reload::Step;
 use super::signals::{Signals, Wish};
@@ -23,7 +24,7 @@ use crate::clock::Clock;
 use crate::config::{Environment, SessionSettings, Settings};
 use crate::control::{self, ControlHandle, ControlSocket, Order};
 use crate::status::Event;
-use crate::supervisor::{END_TIMEOUT, Keeper, PhaseBoard, Resources};
+use crate::supervisor::{END_TIMEOUT, Keeper, NetworkBoard, PhaseBoard, Resources};
 use crate::transport::{Dialer, client_config};
 
 /// What the daemon is told besides its configuration.
@@ -82,6 +83,7 @@ pub(super) struct Daemon {
     reload_asked: mpsc::Receiver<oneshot::Sender<ReloadAnswer>>,
     /// SIGHUP came while a reload was under way.
     reload_again: bool,
+    machine: Machine,
     /// The control server.
     control: JoinSet<()>,
     control_end: CancellationToken,
@@ -92,6 +94,7 @@ pub(super) struct Daemon {
 struct Maker {
     tls: Arc<ClientConfig>,
     seeds: StdRng,
+    network: NetworkBoard,
     planes: ControlPlanes,
     /// Held until the first sessions have been made.
     listening: Option<mpsc::Sender<()>>,
@@ -103,6 +106,7 @@ pub(super) enum Happening {
     Signal(Wish),
     Listening,
     Phases,
+    Network(NetworkChange),
     ReloadAsked(oneshot::Sender<ReloadAnswer>),
     Reload(Step),
     ReloadFailed(JoinError),
@@ -122,6 +126,7 @@ impl Daemon {
         let maker = Maker {
             tls: client_config()?,
             seeds: StdRng::try_from_rng(&mut SysRng)?,
+            network: NetworkBoard::default(),
             planes: ControlPlanes::new(Clock),
             listening: Some(listening_sender),
         };
@@ -141,6 +146,7 @@ impl Daemon {
             reloading: JoinSet::new(),
             reload_asked,
             reload_again: false,
+            machine: Machine::watch(Clock),
             control: JoinSet::new(),
             control_end: control_end.clone(),
         };
@@ -159,6 +165,7 @@ impl Daemon {
             clock: Clock,
             control: maker.planes.control_plane(&session),
             dialer: Dialer::new(Arc::clone(&maker.tls), maker.planes.signer(&session)),
+            network: maker.network.clone(),
             phases: self.board.slot(&session.name),
             seeds: StdRng::from_rng(&mut maker.seeds),
         };
@@ -195,6 +202,11 @@ impl Daemon {
                         notify::status(&phases);
                     }
                 }
+                Happening::Network(change) => {
+                    tracing::info!("{change}: every session looks whether it is still there, or tries again now");
+                    self.maker.planes.renew();
+                    self.maker.network.tell(change);
+                }
                 Happening::ReloadAsked(asker) => self.begin_reload(Some(asker)),
                 Happening::Reload(step) => self.go_on_reloading(step),
                 Happening::ReloadFailed(error) => {
@@ -230,6 +242,7 @@ impl Daemon {
             wish = self.signals.next() => Happening::Signal(wish),
             _ = listening => Happening::Listening,
             Ok(()) = self.phases.changed() => Happening::Phases,
+            change = self.machine.next() => Happening::Network(change),
             Some(step) = self.reloading.join_next() => step.unwrap_or_else(Happening::ReloadFailed),
             Some(asker) = self.reload_asked.recv(), if idle => Happening::ReloadAsked(asker),
             Some(ended) = self.sessions.join_next() => Happening::SessionEnded(ended),

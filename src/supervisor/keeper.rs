@@ -11,6 +11,7 @@ use rand::rngs::StdRng;
 use tokio::sync::mpsc;
 
 use super::handle::{Message, Obedience, Order, SessionHandle};
+use super::network::NetworkBoard;
 use super::phases::PhaseSlot;
 use super::report;
 use super::task::{Keep, Supervisor, Tools};
@@ -32,6 +33,8 @@ pub struct Resources {
     pub control: Arc<dyn ControlPlane>,
     /// Opens its websockets.
     pub dialer: Dialer,
+    /// Tells of changes of the machine's network.
+    pub network: NetworkBoard,
     /// Where its phases are shown.
     pub phases: PhaseSlot,
     /// Seeds the ids and waits of each run.
@@ -97,6 +100,7 @@ impl Keeper {
             clock: resources.clock,
             control: Arc::clone(&resources.control),
             dialer: resources.dialer.clone(),
+            network: resources.network.listen(),
             id_seed: resources.seeds.random(),
             wait_seed: resources.seeds.random(),
         };

@@ -3,19 +3,20 @@
 use std::sync::Arc;
 
 use autossm_proto::Timestamp;
-use autossm_proto::session::{Inbound, Reading, Session};
+use autossm_proto::session::{Inbound, NetworkChange, Reading, Session};
 use tokio::sync::mpsc;
 
 use super::actions::{ActionNews, Actions};
 use super::ending::Farewell;
 use super::handle::{Message, Obedience, Order};
 use super::link::{Link, LinkNews};
+use super::network::NetworkNews;
 use super::phases::PhaseSlot;
 use super::report;
 use super::router::{Router, RouterNews};
 use super::timer::Timer;
 use crate::aws::{ControlPlane, SeededBackoff};
-use crate::clock::Clock;
+use crate::clock::{Clock, SleepMeter};
 use crate::config::SessionSettings;
 use crate::endpoint::{Listeners, LocalEvent, LocalMessage, LocalSocket};
 use crate::transport::Dialer;
@@ -30,6 +31,8 @@ pub(super) struct Supervisor<'a> {
     pub(super) router: Router,
     pub(super) actions: Actions,
     timer: Timer,
+    network: NetworkNews,
+    sleep: SleepMeter,
     pub(super) listeners: Listeners,
     /// What one turn has read; kept for their memory.
     inbox: Vec<Inbound>,
@@ -56,6 +59,8 @@ pub(super) struct Tools {
     pub(super) clock: Clock,
     pub(super) control: Arc<dyn ControlPlane>,
     pub(super) dialer: Dialer,
+    /// Tells of changes of the machine's network.
+    pub(super) network: NetworkNews,
     /// Makes the session's ids.
     pub(super) id_seed: u64,
     /// Draws the waits between attempts.
@@ -70,6 +75,7 @@ enum Happening {
     Local(RouterNews),
     Link(LinkNews),
     Action(ActionNews),
+    Network(NetworkChange),
     /// A deadline has come.
     Due,
 }
@@ -93,6 +99,8 @@ impl<'a> Supervisor<'a> {
             router: Router::new(),
             actions: Actions::new(tools.control, tools.dialer),
             timer: Timer::new(clock),
+            network: tools.network,
+            sleep: SleepMeter::new(clock),
             listeners,
             inbox: Vec::new(),
             reports: Vec::new(),
@@ -110,7 +118,12 @@ impl<'a> Supervisor<'a> {
         self.settle(now).await;
         while !self.may_leave() {
             let happening = self.next().await;
+            // Before anything that looks overdue because of it.
+            let slept = self.sleep.look();
             let now = self.clock.now();
+            if let Some(slept) = slept {
+                self.session.handle_slept(slept, now);
+            }
             self.handle(happening, now);
             // The runtime may let a timer sleep past its time while other things happen: the clock decides.
             if self.session.poll_timeout().is_some_and(|due| due.at <= now) {
@@ -147,6 +160,7 @@ impl<'a> Supervisor<'a> {
             news = self.router.next(&mut self.reports) => Happening::Local(news),
             news = self.actions.next() => Happening::Action(news),
             socket = self.listeners.accept(accepting) => Happening::Accepted(socket),
+            change = self.network.next() => Happening::Network(change),
             () = self.timer.reached(deadline) => Happening::Due,
         }
     }
@@ -167,7 +181,20 @@ impl<'a> Supervisor<'a> {
             }
             Happening::Link(news) => self.handle_link(news, now),
             Happening::Action(news) => self.handle_action(news, now),
-            Happening::Due => {}
+            // It has woken this task; how long the sleep was, its own clocks have told.
+            Happening::Network(NetworkChange::Woke) | Happening::Due => {}
+            Happening::Network(change) => self.handle_network(change, now),
+        }
+    }
+
+    fn handle_network(&mut self, change: NetworkChange, now: Timestamp) {
+        if let Some(epoch) = self.link.epoch()
+            && self.link.has_lost_its_address()
+        {
+            self.link.close(epoch);
+            self.session.handle_address_gone(epoch, now);
+        } else {
+            self.session.handle_network(change, now);
         }
     }
 

@@ -127,6 +127,7 @@ impl Rig {
             clock: Clock,
             control: Arc::new(control),
             dialer: Dialer::new(client_config().unwrap(), Arc::new(NoSignature)),
+            network: NetworkBoard::default(),
             phases: board.slot("orders"),
             seeds: StdRng::seed_from_u64(1),
         };

@@ -17,7 +17,7 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
-use super::{Ending, Keeper, Order, PhaseBoard, Resources, SessionGone, SessionHandle};
+use super::{Ending, Keeper, NetworkBoard, Order, PhaseBoard, Resources, SessionGone, SessionHandle};
 use crate::aws::{Call, ControlPlane};
 use crate::clock::Clock;
 use crate::config::{BackoffSettings, ForwardSettings, Listen, OnExit, SessionSettings};

@@ -1,8 +1,8 @@
-//! One live websocket: frames in, frames out, and the first cause std::net::IpAddr;
-use of its end.
+//! One live websocket: frames in, frames out, and the first cause of its end.
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 

@@ -2,12 +2,11 @@
 
 use std::collections::BTreeSet;
 use std::io;
-use std::os::fd::OwnedFd;
 
 use autossm_proto::session::NetworkChange;
 use rustix::net::netlink::SocketAddrNetlink;
-use rustix::net::{AddressFamily, RecvFlags, SocketFlags, SocketType, bind, recv, socket_with};
-use tokio::io::unix::AsyncFd;
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with};
+use tokio::net::UnixDatagram;
 
 /// RTMGRP_LINK, RTMGRP_IPV4_IFADDR, RTMGRP_IPV4_ROUTE, RTMGRP_IPV6_IFADDR, RTMGRP_IPV6_ROUTE.
 const GROUPS: u32 = 0x1 | 0x10 | 0x40 | 0x100 | 0x400;
@@ -19,7 +18,8 @@ const LARGEST: usize = 32 << 10;
 /// A socket that hears of every change.
 #[derive(Debug)]
 pub(super) struct Netlink {
-    socket: AsyncFd<OwnedFd>,
+    /// A netlink socket in the runtime's type for datagram sockets without a port: it only ever polls and calls recv(2).
+    socket: UnixDatagram,
     buffer: Vec<u8>,
 }
 
@@ -30,7 +30,7 @@ impl Netlink {
         let socket = socket_with(AddressFamily::NETLINK, SocketType::RAW, flags, None)?;
         bind(&socket, &SocketAddrNetlink::new(0, GROUPS))?;
         Ok(Self {
-            socket: AsyncFd::register(socket)?,
+            socket: UnixDatagram::from_std(socket.into())?,
             buffer: vec![0; LARGEST],
         })
     }
@@ -38,22 +38,19 @@ impl Netlink {
     /// Waits for a change that matters. Cancel safe.
     pub(super) async fn next(&mut self) -> io::Result<NetworkChange> {
         loop {
-            let mut ready = self.socket.readable().await?;
-            let buffer = self.buffer.as_mut_slice();
-            match ready.try_io(|socket| Ok(recv(socket, buffer, RecvFlags::empty())?)) {
-                Ok(Ok((length, _))) => {
+            match self.socket.recv(&mut self.buffer).await {
+                Ok(length) => {
                     let messages = self.buffer.get(..length).unwrap_or_default();
                     if let Some(change) = super::most_telling(&changes(messages)) {
                         return Ok(change);
                     }
                 }
                 // Some messages did not fit into the socket's queue: there were many changes.
-                Ok(Err(error)) if error.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error()) => {
+                Err(error) if error.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error()) => {
                     return Ok(NetworkChange::Route);
                 }
-                Ok(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
-                Ok(Err(error)) => return Err(error),
-                Err(_would_block) => {}
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
             }
         }
     }

@@ -26,6 +26,11 @@ impl Clock {
         timestamp(clock_gettime(CLOCK))
     }
 
+    /// The clock that stands still while the machine sleeps.
+    fn awake(self) -> Timestamp {
+        timestamp(clock_gettime(ClockId::Monotonic))
+    }
+
     /// Time since the Unix epoch; zero on a machine whose clock is before it.
     #[expect(clippy::disallowed_methods, reason = "this is the module that reads clocks")]
     pub fn unix_now(self) -> Duration {
@@ -43,6 +48,40 @@ impl Clock {
             }
             tokio::time::sleep(left.min(SLICE)).await;
         }
+    }
+}
+
+/// Clocks drift apart by less, however long one looks.
+const SLEPT: Duration = Duration::from_millis(500);
+
+/// Notices that the machine has slept: the boot-time clock has gone on, the other one has not.
+#[derive(Debug)]
+pub struct SleepMeter {
+    clock: Clock,
+    now: Timestamp,
+    awake: Timestamp,
+}
+
+impl SleepMeter {
+    /// Sleep counts from here on.
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            now: clock.now(),
+            awake: clock.awake(),
+        }
+    }
+
+    /// How long the machine has slept since the last look, if it has.
+    pub fn look(&mut self) -> Option<Duration> {
+        // In this order: a pause between the two reads makes no sleep.
+        let (now, awake) = (self.clock.now(), self.clock.awake());
+        let slept = now.since(self.now).saturating_sub(awake.since(self.awake));
+        if slept < SLEPT {
+            return None;
+        }
+        (self.now, self.awake) = (now, awake);
+        Some(slept)
     }
 }
 
@@ -77,6 +116,17 @@ mod tests {
         assert!(Clock.now() >= first);
         // 2020-01-01, when this program did not exist.
         assert!(Clock.unix_now() > Duration::from_secs(1_577_836_800));
+    }
+
+    #[test]
+    fn a_machine_that_is_awake_has_not_slept() {
+        let mut meter = SleepMeter::new(Clock);
+        assert_eq!(meter.look(), None);
+        // As if the machine had slept a minute since the last look.
+        meter.now = Timestamp::from_nanos(meter.now.as_nanos() - 60_000_000_000);
+        let slept = meter.look().unwrap();
+        assert!((60..62).contains(&slept.as_secs()), "{slept:?}");
+        assert_eq!(meter.look(), None, "told once");
     }
 
     #[tokio::test]

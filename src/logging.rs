@@ -1,13 +1,21 @@
 //! Log lines on standard error: one for each change a user can notice, more on request.
+//!
+//! What dependencies say below INFO is never written, whatever is asked for: the AWS SDK's TRACE holds whole answers
+//! with their tokens, hyper's and tungstenite's the payload.
 
 use std::io::IsTerminal;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::filter::{FilterFn, filter_fn};
 use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::reload::Handle;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
+use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
-/// The level of our own lines when nothing is said.
-const DEFAULT_LEVEL: &str = "info";
+use crate::config::LogFormat;
+use crate::daemon::LogControl;
+
 /// The level of what dependencies say.
 const DEPENDENCIES: &str = "warn";
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
@@ -23,35 +31,78 @@ pub enum LoggingError {
         /// What was given.
         given: String,
         /// Where it fails.
-        reason: tracing_subscriber::filter::ParseError,
+        reason: String,
     },
     /// Somebody else has set it up.
     #[error("logging is set up already")]
     Twice(#[from] TryInitError),
 }
 
-/// Starts logging to standard error. `level` is one word for autossm itself, or directives of
-/// [`EnvFilter`]; colours on a terminal only, no timestamps where the journal adds its own.
+/// What is logged, to be changed while the program runs.
+#[derive(Debug)]
+pub struct LogHandle {
+    filter: Handle<EnvFilter, Registry>,
+    level: Mutex<String>,
+}
+
+/// Starts logging to standard error. `level` is one word for autossm itself, or directives of [`EnvFilter`]; colours on
+/// a terminal only, no timestamps where the journal adds its own.
 ///
 /// # Errors
 /// [`LoggingError`].
-pub fn start(level: Option<&str>) -> Result<(), LoggingError> {
-    // An empty variable is one that is not set.
-    let given = level.filter(|level| !level.trim().is_empty()).unwrap_or(DEFAULT_LEVEL);
-    let filter = EnvFilter::try_new(directives(given)).map_err(|reason| LoggingError::Filter {
+pub fn start(level: &str, format: LogFormat) -> Result<Arc<LogHandle>, LoggingError> {
+    let (filter, handle) = reload::Layer::new(filter(level)?);
+    let lines = fmt::layer().with_writer(std::io::stderr);
+    let lines = match format {
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+        LogFormat::Auto if writes_to_journal() => lines.with_ansi(false).without_time().boxed(),
+        LogFormat::Auto | LogFormat::Human => lines.with_ansi(wants_colour()).boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(cap())
+        .with(lines)
+        .try_init()?;
+    Ok(Arc::new(LogHandle {
+        filter: handle,
+        level: Mutex::new(level.to_owned()),
+    }))
+}
+
+/// Whether `level` can be given to [`start`].
+///
+/// # Errors
+/// [`LoggingError::Filter`].
+pub fn check(level: &str) -> Result<(), LoggingError> {
+    filter(level).map(drop)
+}
+
+impl LogControl for LogHandle {
+    fn level(&self) -> String {
+        self.level.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn set_level(&self, level: &str) -> Result<(), String> {
+        let filter = filter(level).map_err(|error| error.to_string())?;
+        self.filter.reload(filter).map_err(|error| error.to_string())?;
+        level.clone_into(&mut self.level.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(())
+    }
+}
+
+fn filter(given: &str) -> Result<EnvFilter, LoggingError> {
+    let error = |reason: String| LoggingError::Filter {
         given: given.to_owned(),
         reason,
-    })?;
-    let lines = tracing_subscriber::fmt::layer()
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    let registry = tracing_subscriber::registry().with(filter);
-    if writes_to_journal() {
-        registry.with(lines.without_time()).try_init()?;
-    } else {
-        registry.with(lines).try_init()?;
+    };
+    // A word that is no level would be taken for a target, and everything else would fall silent.
+    let is_word = |part: &str| !part.is_empty() && !part.contains(['=', '[', ':']);
+    let is_level = |part: &str| LEVELS.contains(&part.to_ascii_lowercase().as_str());
+    let mut parts = given.split(',').map(str::trim);
+    if let Some(word) = parts.find(|part| is_word(part) && !is_level(part)) {
+        return Err(error(format!("`{}` is neither", word.escape_debug())));
     }
-    Ok(())
+    EnvFilter::try_new(directives(given)).map_err(|reason| error(reason.to_string()))
 }
 
 /// A bare level is for our own lines; anything else is taken as it is.
@@ -62,6 +113,21 @@ fn directives(given: &str) -> String {
     } else {
         given.to_owned()
     }
+}
+
+/// Stands beside the filter a user may change, and nobody can change it.
+fn cap() -> FilterFn<fn(&Metadata<'_>) -> bool> {
+    filter_fn(|line| is_ours(line.target()) || *line.level() <= Level::INFO)
+}
+
+fn is_ours(target: &str) -> bool {
+    let package = target.split("::").next().unwrap_or_default();
+    matches!(package, "autossm" | "autossm_proto")
+}
+
+/// On a terminal, unless <https://no-color.org> says otherwise.
+fn wants_colour() -> bool {
+    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Whether standard error is the stream systemd has connected to the journal.
@@ -75,6 +141,10 @@ fn writes_to_journal() -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::io;
+
+    use tracing::subscriber::with_default;
+
     use super::*;
 
     #[test]
@@ -85,9 +155,62 @@ mod tests {
             ("autossm::aws=debug,warn", "autossm::aws=debug,warn"),
         ] {
             assert_eq!(directives(given), meant);
-            assert!(EnvFilter::try_new(directives(given)).is_ok());
+            assert!(check(given).is_ok());
         }
-        let error = start(Some("autossm=loud")).unwrap_err();
-        assert!(error.to_string().contains("`autossm=loud`"), "{error}");
+        for wrong in ["autossm=loud", "loud", "info,loud", "autossm"] {
+            let error = check(wrong).unwrap_err();
+            assert!(error.to_string().contains(&format!("`{wrong}`")), "{error}");
+        }
+    }
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let mut written = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            written.extend_from_slice(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn no_directive_lifts_the_cap_on_what_dependencies_say() {
+        let written = Written::default();
+        let writer = written.clone();
+        let (filter, handle) = reload::Layer::new(filter("trace").unwrap());
+        let subscriber = tracing_subscriber::registry()
+            .with(filter)
+            .with(cap())
+            .with(fmt::layer().with_writer(move || writer.clone()));
+        let handle = LogHandle {
+            filter: handle,
+            level: Mutex::new(String::new()),
+        };
+        with_default(subscriber, || {
+            for directives in [
+                "trace",
+                "aws_smithy_runtime=trace,hyper=trace,autossm=trace",
+                "trace,rustls=debug",
+            ] {
+                handle.set_level(directives).unwrap();
+                tracing::trace!(target: "aws_smithy_runtime::client", "canary");
+                tracing::debug!(target: "hyper::proto", "canary");
+                tracing::debug!(target: "autossmx", "canary");
+                tracing::debug!(target: "rustls", "canary");
+                let span = tracing::debug_span!(target: "aws_sdk_ssm", "canary", value = "canary");
+                span.in_scope(|| tracing::trace!(target: "autossm::aws", "ours"));
+                tracing::info!(target: "rustls", "a notice");
+            }
+        });
+        let text = String::from_utf8(written.0.lock().unwrap().clone()).unwrap();
+        assert!(!text.contains("canary"), "{text}");
+        assert_eq!(text.matches("ours").count(), 3, "{text}");
+        // Two of the three directives leave what dependencies say at ERROR or WARN.
+        assert_eq!(text.matches("a notice").count(), 1, "{text}");
     }
 }

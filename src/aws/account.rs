@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use autossm_proto::session::{Failure, FailureClass};
@@ -15,7 +16,9 @@ use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvid
 use aws_sdk_ssm::Client;
 use aws_sdk_ssm::config::retry::RetryConfig;
 use aws_sdk_ssm::config::timeout::TimeoutConfig;
-use aws_sdk_ssm::config::{Builder, IdentityCache, StalledStreamProtectionConfig};
+use aws_sdk_ssm::config::{Builder, IdentityCache, SharedHttpClient, StalledStreamProtectionConfig};
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 use tokio::sync::Mutex;
 
 use super::credentials::CachedCredentials;
@@ -41,6 +44,8 @@ pub(super) struct Account {
     key: AccountKey,
     clock: Clock,
     loaded: Mutex<Option<Loaded>>,
+    /// Connections made so far may be dead.
+    stale: AtomicBool,
 }
 
 /// All that comes out of the configuration files.
@@ -57,6 +62,7 @@ impl Account {
             key,
             clock,
             loaded: Mutex::new(None),
+            stale: AtomicBool::new(false),
         }
     }
 
@@ -81,6 +87,11 @@ impl Account {
         }
     }
 
+    /// The next call makes new connections.
+    pub(super) fn renew(&self) {
+        self.stale.store(true, Ordering::Relaxed);
+    }
+
     /// Forgets everything loaded when `failure` is about credentials: after a login or an edit of the profile the
     /// next call must see it.
     pub(super) async fn heed(&self, failure: &Failure) {
@@ -91,7 +102,12 @@ impl Account {
 
     async fn loaded(&self) -> Result<Loaded, Failure> {
         let mut slot = self.loaded.lock().await;
-        if let Some(loaded) = slot.as_ref() {
+        let stale = self.stale.swap(false, Ordering::Relaxed);
+        if let Some(loaded) = slot.as_mut() {
+            if stale {
+                let config = loaded.client.config().to_builder().http_client(http_client());
+                loaded.client = Client::from_conf(config.build());
+            }
             return Ok(loaded.clone());
         }
         let region = region(&self.key).await.ok_or_else(|| no_region(self.profile()))?;
@@ -110,6 +126,7 @@ impl Account {
             .retry_config(RetryConfig::disabled()) // there is one loop, and it is not in the SDK
             .timeout_config(TimeoutConfig::builder().operation_timeout(CALL_TIMEOUT).build())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .http_client(http_client())
             .interceptor(AnswerLimit);
         if let Some(url) = &self.key.endpoint_url {
             builder = builder.endpoint_url(url);
@@ -136,6 +153,14 @@ impl Account {
         *account.loaded.lock().await = Some(loaded);
         account
     }
+}
+
+/// A client of its own connections, with the one crypto provider.
+fn http_client() -> SharedHttpClient {
+    let provider = Provider::Rustls(CryptoMode::AwsLc);
+    aws_smithy_http_client::Builder::new()
+        .tls_provider(provider)
+        .build_https()
 }
 
 /// The configuration's region, else the SDK's choice: the environment, the profile, the instance metadata service.

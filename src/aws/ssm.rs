@@ -49,6 +49,13 @@ impl ControlPlanes {
         Arc::new(Signer::new(self.account(session)))
     }
 
+    /// The network has changed: connections made before it may be dead without a word, so the next calls make new ones.
+    pub fn renew(&self) {
+        for account in self.accounts.values() {
+            account.renew();
+        }
+    }
+
     fn account(&mut self, session: &SessionSettings) -> Arc<Account> {
         let key = AccountKey {
             profile: session.profile.clone(),

@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::config::BackoffSettings;
+use crate::config::{BackoffSettings, OnExit};
 
 fn settings(host: Option<&str>, listen: Vec<Listen>) -> SessionSettings {
     SessionSettings {
@@ -24,6 +24,7 @@ fn settings(host: Option<&str>, listen: Vec<Listen>) -> SessionSettings {
         region: Some("eu-west-1".to_owned()),
         endpoint_url: None,
         reason: Some("because".to_owned()),
+        on_exit: OnExit::default(),
         protocol: SessionConfig::default(),
         backoff: BackoffSettings::default(),
     }

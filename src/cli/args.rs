@@ -1,10 +1,13 @@
 //! What may be written on the command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use autossm_proto::session::Phase;
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::{Environment, PathError};
+use crate::config::{Environment, LogFormat, PathError};
+use crate::control::Client;
 
 /// The exit codes, for `--help`; `exit.rs` is where they are decided.
 const EXIT_CODES: &str = "\
@@ -13,8 +16,10 @@ Exit codes:
   1   failed
   2   wrong usage
   3   no daemon is running
+  4   the session is not in that phase
   69  something autossm needs is unavailable
   75  failed for now; trying again may help
+  77  the session needs a login to AWS
   78  the configuration is wrong";
 
 /// autossh for AWS Session Manager: port forwards that survive every network drop.
@@ -33,8 +38,24 @@ pub(super) enum Command {
     Check(CheckArgs),
     /// Show the daemon's sessions
     Status(StatusArgs),
-    /// Drop a session's connection and attach again at once
+    /// Show the last drops, and how long each took
+    History(HistoryArgs),
+    /// Drop a session's connection, or all of them, and attach again at once
     Reconnect(ReconnectArgs),
+    /// End a session and start a new one; its local connections are reset
+    Restart(NameArgs),
+    /// Start a session that was stopped
+    Start(NameArgs),
+    /// End a session and stop listening until it is started
+    Stop(NameArgs),
+    /// Make the daemon read its configuration again; unchanged sessions are not touched
+    Reload(DaemonArgs),
+    /// Wait until a session is in a phase
+    Wait(WaitArgs),
+    /// Show what happens, one JSON object a line
+    Events(DaemonArgs),
+    /// Show or change what the daemon logs, until it is started again
+    LogLevel(LogLevelArgs),
 }
 
 #[derive(Debug, Args)]
@@ -43,20 +64,40 @@ pub(super) struct RunArgs {
     pub(super) config: ConfigArg,
     #[command(flatten)]
     pub(super) socket: SocketArg,
-    /// off, error, warn, info, debug or trace; or directives such as autossm::aws=debug [default: info]
-    #[arg(long, value_name = "LEVEL", env = "AUTOSSM_LOG")]
+    /// off, error, warn, info, debug or trace, or directives such as autossm::aws=debug [default: the configuration's]
+    #[arg(long, value_name = "LEVEL", env = "AUTOSSM_LOG", hide_env_values = true)]
     pub(super) log: Option<String>,
+    /// human, json, or auto: what suits where the log goes [default: the configuration's]
+    #[arg(long, value_name = "FORMAT", value_parser = log_format)]
+    pub(super) log_format: Option<LogFormat>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct CheckArgs {
     #[command(flatten)]
     pub(super) config: ConfigArg,
+    /// Print the JSON schema of the configuration instead, for editors
+    #[arg(long, conflicts_with = "config")]
+    pub(super) schema: bool,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct StatusArgs {
     /// Only this session, in detail
+    pub(super) name: Option<String>,
+    /// JSON for programs: one document, or with --watch one a line
+    #[arg(long)]
+    pub(super) json: bool,
+    /// Show it again every second
+    #[arg(long)]
+    pub(super) watch: bool,
+    #[command(flatten)]
+    pub(super) socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HistoryArgs {
+    /// Only this session
     pub(super) name: Option<String>,
     /// One JSON document for programs
     #[arg(long)]
@@ -67,6 +108,14 @@ pub(super) struct StatusArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ReconnectArgs {
+    /// The session's name; without it, all sessions
+    pub(super) name: Option<String>,
+    #[command(flatten)]
+    pub(super) socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct NameArgs {
     /// The session's name
     pub(super) name: String,
     #[command(flatten)]
@@ -74,15 +123,44 @@ pub(super) struct ReconnectArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct DaemonArgs {
+    #[command(flatten)]
+    pub(super) socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct WaitArgs {
+    /// The session's name
+    pub(super) name: String,
+    /// The phase, as `autossm status` shows it; `up` is `attached`
+    #[arg(long = "for", value_name = "PHASE", value_parser = phase)]
+    pub(super) phase: Phase,
+    /// How long; 0s only looks
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
+    pub(super) timeout: Duration,
+    #[command(flatten)]
+    pub(super) socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct LogLevelArgs {
+    /// off, error, warn, info, debug or trace, or directives such as autossm::aws=debug
+    pub(super) level: Option<String>,
+    #[command(flatten)]
+    pub(super) socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct ConfigArg {
-    /// The configuration [default: ~/.config/autossm/config.toml]
-    #[arg(long, value_name = "FILE")]
+    /// The configuration, a file or a directory [default: ~/.config/autossm, or else /etc/autossm]
+    #[arg(long, value_name = "PATH")]
     config: Option<PathBuf>,
 }
 
 impl ConfigArg {
-    pub(super) fn path(&self, environment: &Environment) -> Result<PathBuf, PathError> {
-        self.config.clone().map_or_else(|| environment.config_file(), Ok)
+    /// What is named; none where the usual places are to be searched.
+    pub(super) fn named(&self) -> Option<&Path> {
+        self.config.as_deref()
     }
 }
 
@@ -97,4 +175,37 @@ impl SocketArg {
     pub(super) fn path(&self, environment: &Environment) -> Result<PathBuf, PathError> {
         self.socket.clone().map_or_else(|| environment.control_socket(), Ok)
     }
+
+    /// The daemon to ask.
+    pub(super) fn client(&self) -> Result<Client, PathError> {
+        Ok(Client::new(&self.path(&Environment::from_process())?))
+    }
+}
+
+/// A phase by its name.
+fn phase(text: &str) -> Result<Phase, String> {
+    const ALL: [Phase; 8] = [
+        Phase::Stopped,
+        Phase::Starting,
+        Phase::Handshaking,
+        Phase::Attached,
+        Phase::Reattaching,
+        Phase::AwaitingLogin,
+        Phase::AwaitingTarget,
+        Phase::Ended,
+    ];
+    let wanted = if text == "up" { "attached" } else { text };
+    let known = ALL.into_iter().find(|phase| phase.name() == wanted.replace('-', "_"));
+    known.ok_or_else(|| {
+        let names: Vec<&str> = ALL.into_iter().map(Phase::name).collect();
+        format!("no such phase; there are up, {}", names.join(", "))
+    })
+}
+
+fn log_format(text: &str) -> Result<LogFormat, String> {
+    let known = LogFormat::WORDS.iter().find(|(word, _)| *word == text);
+    let words = || LogFormat::WORDS.iter().map(|(word, _)| *word).collect::<Vec<_>>();
+    known
+        .map(|(_, format)| *format)
+        .ok_or_else(|| format!("no such format; there are {}", words().join(", ")))
 }

@@ -4,26 +4,42 @@ use super::args::CheckArgs;
 use super::exit::Exit;
 use super::output;
 use super::table::Table;
-use crate::config::{self, Environment, SessionSettings};
+use crate::config::{self, Environment, OnExit, SessionSettings};
 
 pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
+    if args.schema {
+        output::print(&format!("{:#}\n", config::schema()))?;
+        return Ok(Exit::Done);
+    }
     let environment = Environment::from_process();
-    let path = args.config.path(&environment)?;
-    let settings = config::load(&path, &environment)?;
-    let mut table = Table::new(["SESSION", "TARGET", "LISTENS ON", "GOES TO", "PROFILE", "REGION"]);
+    let named = args.config.named();
+    let settings = config::load(named, &environment)?;
+    let files: Vec<String> = config::find(named, &environment)?
+        .iter()
+        .map(|file| format!("{} is right", file.display()))
+        .collect();
+    let mut table = Table::new([
+        "SESSION",
+        "TARGET",
+        "LISTENS ON",
+        "GOES TO",
+        "PROFILE",
+        "REGION",
+        "ON EXIT",
+    ]);
     for session in &settings.sessions {
         table.row(row(session));
     }
-    let text = format!("{} is right\n\n{table}", path.display());
-    output::print(&text)?;
+    output::print(&format!("{}\n\n{table}", files.join("\n")))?;
     Ok(Exit::Done)
 }
 
-fn row(session: &SessionSettings) -> [String; 6] {
+fn row(session: &SessionSettings) -> [String; 7] {
     let forward = &session.forward;
     let listen: Vec<String> = forward.listen.iter().map(ToString::to_string).collect();
     let host = forward.host.as_deref().unwrap_or("the target");
     let or_default = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
+    let on_exit = OnExit::WORDS.iter().find(|(_, value)| *value == session.on_exit);
     [
         session.name.clone(),
         session.target.clone(),
@@ -31,5 +47,6 @@ fn row(session: &SessionSettings) -> [String; 6] {
         format!("{host}:{}", forward.port),
         or_default(&session.profile),
         or_default(&session.region),
+        on_exit.map_or("-", |(word, _)| *word).to_owned(),
     ]
 }

@@ -18,10 +18,14 @@ pub enum Exit {
     Usage,
     /// 3: no daemon is running.
     NoDaemon,
+    /// 4: the session is not in that phase.
+    WrongPhase,
     /// 69 (EX_UNAVAILABLE): something autossm needs is not there.
     Unavailable,
     /// 75 (EX_TEMPFAIL): failed for now.
     Temporary,
+    /// 77 (EX_NOPERM): the session needs a login to AWS.
+    LoginNeeded,
     /// 78 (EX_CONFIG): the configuration is wrong.
     Configuration,
     /// What the daemon says about its own end.
@@ -36,8 +40,10 @@ impl Exit {
             Self::Failure => 1,
             Self::Usage => 2,
             Self::NoDaemon => 3,
+            Self::WrongPhase => 4,
             Self::Unavailable => 69,
             Self::Temporary => 75,
+            Self::LoginNeeded => 77,
             Self::Configuration => 78,
             Self::Daemon(code) => code,
         }
@@ -52,19 +58,17 @@ impl From<Exit> for ExitCode {
 
 /// The exit code of an error a command has ended with.
 pub(super) fn of(error: &anyhow::Error) -> Exit {
-    if let Some(error) = error.downcast_ref::<LoadError>() {
-        return match error {
-            LoadError::Missing { .. }
-            | LoadError::Unreadable { .. }
-            | LoadError::TooLong { .. }
-            | LoadError::Invalid(_) => Exit::Configuration,
-        };
+    if error.is::<LoadError>() {
+        return Exit::Configuration;
     }
     if let Some(error) = error.downcast_ref::<ClientError>() {
         return match error {
             ClientError::NoDaemon { .. } => Exit::NoDaemon,
             ClientError::NotAllowed { .. } | ClientError::Broken { .. } => Exit::Unavailable,
-            ClientError::Timeout { .. } => Exit::Temporary,
+            ClientError::Timeout { .. } | ClientError::Busy { .. } => Exit::Temporary,
+            ClientError::WrongPhase { .. } => Exit::WrongPhase,
+            ClientError::BadRequest { .. } => Exit::Usage,
+            ClientError::BadConfiguration { .. } => Exit::Configuration,
             ClientError::Refused { .. } | ClientError::UnknownSession(_) => Exit::Failure,
         };
     }

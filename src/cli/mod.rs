@@ -4,14 +4,19 @@
 
 mod args;
 mod check;
+mod events;
 mod exit;
+mod history;
+mod log_level;
+mod order;
 mod output;
-mod reconnect;
+mod reload;
 mod render;
 mod run;
 mod runtime;
 mod status;
 mod table;
+mod wait;
 
 #[cfg(test)]
 mod tests;
@@ -22,6 +27,8 @@ use std::process::ExitCode;
 use args::{Cli, Command};
 use clap::Parser;
 pub use exit::Exit;
+
+use crate::control::Order;
 
 /// Runs the command in `arguments`, the first of which is the program's name.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
@@ -49,6 +56,14 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
         Command::Status(args) => status::status(&args),
-        Command::Reconnect(args) => reconnect::reconnect(&args),
+        Command::History(args) => history::history(&args),
+        Command::Reconnect(args) => order::reconnect(&args),
+        Command::Restart(args) => order::give(&args, Order::Restart),
+        Command::Start(args) => order::give(&args, Order::Start),
+        Command::Stop(args) => order::give(&args, Order::Stop),
+        Command::Reload(args) => reload::reload(&args),
+        Command::Wait(args) => wait::wait(&args),
+        Command::Events(args) => events::events(&args),
+        Command::LogLevel(args) => log_level::log_level(&args),
     }
 }

@@ -2,19 +2,52 @@
 
 use std::io::{self, Write};
 
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+
 use super::exit::Exit;
 
-/// Writes `text` to standard output. A reader that has gone away is no error: it has seen enough.
-pub(super) fn print(text: &str) -> io::Result<()> {
+/// Who reads standard output.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// It may want more.
+    There,
+    /// It has gone away, which is no error: it has seen enough.
+    Gone,
+}
+
+/// Writes `text` to standard output, and says whether somebody reads it.
+pub(super) fn print(text: &str) -> io::Result<Reader> {
     let mut stdout = io::stdout().lock();
     tolerate_closed(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
 }
 
+/// Returns when nobody can read standard output any more; never, when it is no pipe.
+#[expect(
+    deprecated,
+    reason = "its replacement is unsafe, for types that close their file; standard output stays open"
+)]
+pub(super) async fn reader_gone() {
+    // A file cannot be watched, and has nobody who could go.
+    let Ok(stdout) = AsyncFd::with_interest(io::stdout(), Interest::ERROR) else {
+        return std::future::pending().await;
+    };
+    match stdout.ready(Interest::ERROR).await {
+        Ok(_) => {}
+        Err(_) => std::future::pending().await,
+    }
+}
+
 /// Writes an error and its causes to standard error.
 pub(super) fn error(error: &anyhow::Error) {
-    let mut stderr = io::stderr().lock();
     // The causes on one line: the message first says what happened, each cause after it why.
-    let written = writeln!(stderr, "autossm: {error:#}");
+    complain(&format!("{error:#}"));
+}
+
+/// Writes a message to standard error. It may have several lines, those of a configuration's problems.
+pub(super) fn complain(message: &str) {
+    let lines: Vec<String> = message.lines().map(sanitise).collect();
+    let written = writeln!(io::stderr().lock(), "autossm: {}", lines.join("\n"));
     // There is nowhere left to complain to.
     drop(written);
 }
@@ -43,9 +76,9 @@ fn is_unsafe(c: char) -> bool {
     c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-fn tolerate_closed(written: io::Result<()>) -> io::Result<()> {
+fn tolerate_closed(written: io::Result<()>) -> io::Result<Reader> {
     match written {
-        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        written => written,
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(Reader::Gone),
+        written => written.map(|()| Reader::There),
     }
 }

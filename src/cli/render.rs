@@ -11,7 +11,7 @@ use crate::status::{DaemonStatus, DropStatus, SessionStatus};
 /// The table of all sessions; one that is not well has lines below it that say why.
 pub(super) fn overview(status: &DaemonStatus) -> String {
     if status.sessions.is_empty() {
-        return "the daemon has no sessions\n".to_owned();
+        return format!("the daemon has no sessions\n{}", reload(status));
     }
     let mut table = Table::new([
         "SESSION",
@@ -35,6 +35,34 @@ pub(super) fn overview(status: &DaemonStatus) -> String {
             bytes(session.figures.bytes_down),
         ];
         table.row_with_notes(cells, notes(session));
+    }
+    format!("{table}{}", reload(status))
+}
+
+/// What somebody who has changed the configuration must know.
+fn reload(status: &DaemonStatus) -> String {
+    let Some(reload) = status.last_reload.as_ref().filter(|reload| !reload.ok) else {
+        return String::new();
+    };
+    let problems: Vec<String> = reload.message.lines().map(sanitise).collect();
+    format!(
+        "\nthe reload {} ago changed nothing, the configuration is wrong:\n{}\n",
+        span(reload.ago_ms),
+        problems.join("\n")
+    )
+}
+
+/// The drops of several sessions.
+pub(super) fn histories(sessions: &[SessionStatus]) -> String {
+    let mut table = Table::new(["SESSION", "DROPPED", "RECOVERED AFTER", "ATTEMPTS", "BACKLOG", "CAUSE"]);
+    for session in sessions {
+        for drop in &session.history {
+            let [dropped, recovered, attempts, backlog, cause] = cells(drop);
+            table.row([sanitise(&session.name), dropped, recovered, attempts, backlog, cause]);
+        }
+    }
+    if sessions.iter().all(|session| session.history.is_empty()) {
+        return "no drops since the daemon started\n".to_owned();
     }
     table.to_string()
 }
@@ -75,15 +103,19 @@ pub(super) fn session(session: &SessionStatus) -> String {
 fn history(drops: &[DropStatus]) -> Table<5> {
     let mut table = Table::new(["DROPPED", "RECOVERED AFTER", "ATTEMPTS", "BACKLOG", "CAUSE"]);
     for drop in drops {
-        table.row([
-            format!("{} ago", span(drop.ago_ms)),
-            drop.recovered_after_ms.map_or_else(|| "-".to_owned(), span),
-            drop.attempts.to_string(),
-            bytes(drop.backlog_bytes),
-            sanitise(&drop.cause_text),
-        ]);
+        table.row(cells(drop));
     }
     table
+}
+
+fn cells(drop: &DropStatus) -> [String; 5] {
+    [
+        format!("{} ago", span(drop.ago_ms)),
+        drop.recovered_after_ms.map_or_else(|| "-".to_owned(), span),
+        drop.attempts.to_string(),
+        bytes(drop.backlog_bytes),
+        sanitise(&drop.cause_text),
+    ]
 }
 
 /// Why a session is not well.

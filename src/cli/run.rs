@@ -1,18 +1,38 @@
 //! `autossm run`: the daemon in the foreground.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::args::RunArgs;
 use super::exit::Exit;
 use super::runtime;
 use crate::config::{self, Environment};
 use crate::{daemon, logging};
 
+/// What the runtime may still wait for at the end: a name that is being looked up, a file that is being read.
+const LEFT_OVERS: Duration = Duration::from_millis(100);
+
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let environment = Environment::from_process();
-    logging::start(args.log.as_deref())?;
-    let settings = config::load(&args.config.path(&environment)?, &environment)?;
+    // An empty variable is one that is not set.
+    let level = args.log.as_deref().filter(|level| !level.trim().is_empty());
+    if let Some(level) = level {
+        logging::check(level)?;
+    }
+    let settings = config::load(args.config.named(), &environment)?;
+    let log = logging::start(
+        level.unwrap_or_else(|| settings.log.level.as_str()),
+        args.log_format.unwrap_or(settings.log.format),
+    )?;
     let options = daemon::Options {
         socket: args.socket.path(&environment)?,
+        config: args.config.named().map(ToOwned::to_owned),
+        environment,
+        log: Arc::<logging::LogHandle>::clone(&log),
     };
-    runtime::daemon()?.block_on(daemon::run(settings, options))?;
+    let runtime = runtime::daemon()?;
+    let ended = runtime.block_on(daemon::run(settings, options));
+    runtime.shutdown_timeout(LEFT_OVERS);
+    ended?;
     Ok(Exit::Done)
 }

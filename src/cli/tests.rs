@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use autossm_proto::session::{DropCause, Figures, Phase, Trouble};
 use clap::{CommandFactory, Parser};
 
@@ -6,7 +8,7 @@ use super::output::sanitise;
 use super::{exit, render};
 use crate::config::{LoadError, PathError};
 use crate::control::{ClientError, UnknownSession};
-use crate::status::{DaemonStatus, DropStatus, SessionStatus};
+use crate::status::{DaemonStatus, DropStatus, ReloadStatus, SessionStatus};
 
 fn session(name: &str) -> SessionStatus {
     SessionStatus {
@@ -71,6 +73,8 @@ fn the_overview_is_a_table_with_reasons_for_the_unwell() {
     let status = DaemonStatus {
         version: "0.1.0".to_owned(),
         pid: 1,
+        log_level: "info".to_owned(),
+        last_reload: None,
         sessions: vec![unwell(), session("orders-db")],
     };
     assert_eq!(
@@ -88,9 +92,17 @@ orders-db  attached     3m 2s  127.0.0.1:5432  3            1      1.2 MB  20.0 
     );
     let none = DaemonStatus {
         sessions: Vec::new(),
+        last_reload: Some(ReloadStatus {
+            ago_ms: 5_000,
+            ok: false,
+            message: "a.toml:1:\n  bad\u{1b}".to_owned(),
+        }),
         ..status
     };
-    assert_eq!(render::overview(&none), "the daemon has no sessions\n");
+    assert_eq!(
+        render::overview(&none),
+        "the daemon has no sessions\n\nthe reload 5s ago changed nothing, the configuration is wrong:\na.toml:1:\n  bad\u{fffd}\n"
+    );
 }
 
 #[test]
@@ -139,7 +151,12 @@ fn the_command_line_is_understood() {
         status.command,
         Command::Status(args) if args.json && args.name.as_deref() == Some("db")
     ));
-    for wrong in ["autossm", "autossm reconnect", "autossm restrat db"] {
+    for wrong in [
+        "autossm",
+        "autossm restart",
+        "autossm restrat db",
+        "autossm wait db --for bed",
+    ] {
         let error = parse(wrong).unwrap_err();
         assert!(error.use_stderr(), "{wrong}");
     }
@@ -150,11 +167,20 @@ fn errors_have_the_documented_exit_codes() {
     let path = || "/run/x".into();
     let name = || "db".to_owned();
     for (error, code) in [
-        (LoadError::Missing { path: path() }.into(), 78),
+        (LoadError::Missing { searched: vec![path()] }.into(), 78),
         (PathError::NoRuntimeDir.into(), 69),
         (ClientError::NoDaemon { path: path() }.into(), 3),
         (ClientError::NotAllowed { path: path() }.into(), 69),
-        (ClientError::Timeout { path: path() }.into(), 75),
+        (
+            ClientError::Timeout {
+                path: path(),
+                after: Duration::ZERO,
+            }
+            .into(),
+            75,
+        ),
+        (ClientError::BadRequest { message: name() }.into(), 2),
+        (ClientError::BadConfiguration { problems: name() }.into(), 78),
         (ClientError::from(UnknownSession { name: name() }).into(), 1),
         (anyhow::anyhow!("anything else"), 1),
     ] {

@@ -3,19 +3,21 @@
 //! serde's derived structs stop at their first problem. This reader notes a problem and goes on, so that one run names
 //! every mistake of a file.
 
-use std::ops::Range;
 use std::time::Duration;
 
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
-use super::problem::Problems;
+use super::keys::{Key, Keys, similar};
+use super::problem::{Problems, Span};
+use super::syntax;
+use super::vocabulary::ROOT;
 
 /// A value, where it was written, and under which path of keys.
 #[derive(Clone, Debug)]
 pub(super) struct Entry<T> {
     pub(super) value: T,
-    pub(super) at: Range<usize>,
+    pub(super) at: Span,
     pub(super) path: String,
 }
 
@@ -32,56 +34,77 @@ impl<T> Entry<T> {
 /// A table that is being read: what is still in it at the end is unknown.
 #[derive(Debug)]
 pub(super) struct Table<'t> {
+    keys: &'static Keys,
     path: String,
-    at: Range<usize>,
+    at: Span,
     items: Vec<Item<'t>>,
 }
 
 #[derive(Debug)]
 struct Item<'t> {
     key: String,
-    key_at: Range<usize>,
+    key_at: Span,
     value: Spanned<DeValue<'t>>,
 }
 
-/// The text's top-level table; none, and every error of the syntax, when it is no TOML.
-pub(super) fn read<'t>(text: &'t str, problems: &mut Problems) -> Option<Table<'t>> {
+/// The top-level table of the text of file number `file`. Of a text that is no TOML it is what could be recovered.
+pub(super) fn read<'t>(file: usize, text: &'t str, problems: &mut Problems) -> Table<'t> {
     let (root, errors) = DeTable::parse_recoverable(text);
     for error in &errors {
-        let at = error.span().unwrap_or_default();
-        problems.add(&at, "", error.message(), None);
+        let explained = syntax::explain(error.message(), text, error.span().unwrap_or_default());
+        let at = Span {
+            file,
+            bytes: explained.bytes,
+        };
+        problems.syntax(&at, explained.message, explained.hint);
     }
-    let at = root.span();
-    errors
-        .is_empty()
-        .then(|| Table::new(String::new(), at, root.into_inner()))
+    let at = Span {
+        file,
+        bytes: root.span(),
+    };
+    Table::new(&ROOT, String::new(), at, root.into_inner())
 }
 
 impl<'t> Table<'t> {
-    fn new(path: String, at: Range<usize>, table: DeTable<'t>) -> Self {
+    fn new(keys: &'static Keys, path: String, at: Span, table: DeTable<'t>) -> Self {
+        let file = at.file;
         let items = table
             .into_iter()
             .map(|(key, value)| Item {
-                key_at: key.span(),
+                key_at: Span {
+                    file,
+                    bytes: key.span(),
+                },
                 key: key.into_inner().into_owned(),
                 value,
             })
             .collect();
-        Self { path, at, items }
+        Self { keys, path, at, items }
     }
 
     /// The path of `key` in the whole file.
     pub(super) fn path_of(&self, key: &str) -> String {
-        if self.path.is_empty() {
+        let bare = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_');
+        let shown = if !key.is_empty() && key.chars().all(bare) {
             key.to_owned()
         } else {
-            format!("{}.{key}", self.path)
+            format!("\"{}\"", key.escape_debug())
+        };
+        if self.path.is_empty() {
+            shown
+        } else {
+            format!("{}.{shown}", self.path)
         }
     }
 
     /// Where the table was written: its header, or its braces.
-    pub(super) fn at(&self) -> &Range<usize> {
+    pub(super) fn at(&self) -> &Span {
         &self.at
+    }
+
+    /// What the vocabulary says about `key`.
+    pub(super) fn vocabulary(&self, key: &str) -> Option<&'static Key> {
+        self.keys.all().find(|known| known.name == key)
     }
 
     /// Whether `key` was written and not read yet.
@@ -94,8 +117,33 @@ impl<'t> Table<'t> {
         text_of(entry, problems)
     }
 
-    /// One string or a list of them.
-    pub(super) fn texts(&mut self, key: &str, problems: &mut Problems) -> Vec<Entry<String>> {
+    /// One of these words, as what it means.
+    pub(super) fn word<W: Copy>(
+        &mut self,
+        key: &str,
+        words: &[(&'static str, W)],
+        problems: &mut Problems,
+    ) -> Option<Entry<W>> {
+        let entry = self.take(key)?;
+        let quoted: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
+        let hint = format!("write one of {}", quoted.join(", "));
+        let DeValue::String(text) = &entry.value else {
+            wrong_kind(&entry, "a string", Some(hint), problems);
+            return None;
+        };
+        if let Some(&(_, value)) = words.iter().find(|(word, _)| *word == text) {
+            return Some(entry.map(|_| value));
+        }
+        let lower = text.to_lowercase();
+        let hint = similar(&lower, words.iter().map(|&(word, _)| word))
+            .map_or(hint, |meant| format!("did you mean \"{meant}\"?"));
+        let message = format!("this cannot be \"{}\"", text.escape_debug());
+        problems.add(&entry.at, &entry.path, message, Some(hint));
+        None
+    }
+
+    /// One string or a list of them, such as `example`.
+    pub(super) fn texts(&mut self, key: &str, example: &str, problems: &mut Problems) -> Vec<Entry<String>> {
         let Some(entry) = self.take(key) else {
             return Vec::new();
         };
@@ -103,16 +151,21 @@ impl<'t> Table<'t> {
             return text_of(entry, problems).into_iter().collect();
         }
         let Entry { value, at, path } = entry;
+        let file = at.file;
         let DeValue::Array(list) = value else {
             return Vec::new();
         };
         if list.is_empty() {
-            problems.add(&at, &path, "the list is empty", None);
+            let hint = format!("write one or more, such as [{example}]");
+            problems.add(&at, &path, "the list is empty", Some(hint));
         }
         list.into_iter()
             .filter_map(|element| {
                 let entry = Entry {
-                    at: element.span(),
+                    at: Span {
+                        file,
+                        bytes: element.span(),
+                    },
                     value: element.into_inner(),
                     path: path.clone(),
                 };
@@ -140,15 +193,16 @@ impl<'t> Table<'t> {
     ) -> Option<Entry<u64>> {
         let entry = self.take(key)?;
         let DeValue::Integer(number) = &entry.value else {
-            wrong_kind(&entry, "a whole number", None, problems);
+            wrong_kind(&entry, "a whole number", unquote(&entry.value), problems);
             return None;
         };
         let value = u64::from_str_radix(number.as_str(), number.radix());
         match value {
             Ok(value) if (low..=high).contains(&value) => Some(entry.map(|_| value)),
             Ok(_) | Err(_) => {
-                let message = format!("{number} is not from {low} to {high}");
-                problems.add(&entry.at, &entry.path, message, None);
+                let message = format!("{number} is out of range");
+                let hint = format!("write a number from {low} to {high}");
+                problems.add(&entry.at, &entry.path, message, Some(hint));
                 None
             }
         }
@@ -162,14 +216,15 @@ impl<'t> Table<'t> {
         } else if let DeValue::Integer(number) = &entry.value {
             number.as_str()
         } else {
-            wrong_kind(&entry, "a number", None, problems);
+            wrong_kind(&entry, "a number", unquote(&entry.value), problems);
             return None;
         };
         match digits.parse::<f64>() {
             Ok(value) if value.is_finite() => Some(entry.map(|_| value)),
             Ok(_) | Err(_) => {
-                let message = format!("{digits} is not usable as a number here");
-                problems.add(&entry.at, &entry.path, message, None);
+                let message = format!("{digits} is no number to reckon with");
+                let hint = "write one such as 2 or 1.5".to_owned();
+                problems.add(&entry.at, &entry.path, message, Some(hint));
                 None
             }
         }
@@ -190,8 +245,14 @@ impl<'t> Table<'t> {
         match humantime::parse_duration(text) {
             Ok(value) => Some(entry.map(|_| value)),
             Err(error) => {
-                let message = format!("\"{text}\" is no time span: {error}");
-                let hint = "write it like \"15s\", \"500ms\" or \"1m 30s\"".to_owned();
+                // Without its list of all units and its example.
+                let reason = error.to_string();
+                let reason = reason.split(", ").next().unwrap_or_default();
+                let message = format!("\"{}\" is no time span: {reason}", text.escape_debug());
+                let hint = match text.trim().parse::<u64>() {
+                    Ok(number) => format!("write \"{number}s\" for seconds, \"{number}ms\" for milliseconds"),
+                    Err(_) => "write it like \"15s\", \"500ms\" or \"1m 30s\"".to_owned(),
+                };
                 problems.add(&entry.at, &entry.path, message, Some(hint));
                 None
             }
@@ -199,44 +260,70 @@ impl<'t> Table<'t> {
     }
 
     pub(super) fn table(&mut self, key: &str, problems: &mut Problems) -> Option<Self> {
+        let keys = self.keys.table(key)?;
         let entry = self.take(key)?;
-        table_of(entry, problems)
+        let hint = format!("write {key} = {{ {} }}", keys.example);
+        table_of(keys, entry, &hint, problems)
     }
 
-    /// All that is in the table as tables of their own, each with its name, in the order of their names.
-    pub(super) fn into_tables(self, problems: &mut Problems) -> Vec<(Entry<String>, Self)> {
-        let mut tables = Vec::with_capacity(self.items.len());
-        for item in self.items {
-            let path = format!("{}.{}", self.path, item.key);
+    /// All tables below `key`, each with its name, in the order of their names.
+    pub(super) fn tables(&mut self, key: &str, problems: &mut Problems) -> Vec<(Entry<String>, Self)> {
+        let (Some(keys), Some(entry)) = (self.keys.table(key), self.take(key)) else {
+            return Vec::new();
+        };
+        let hint = format!("give it a name: [{key}.NAME], and its keys below");
+        let Some(list) = table_of(keys, entry, &hint, problems) else {
+            return Vec::new();
+        };
+        let file = list.at.file;
+        let mut tables = Vec::with_capacity(list.items.len());
+        let paths: Vec<String> = list.items.iter().map(|item| list.path_of(&item.key)).collect();
+        for (item, path) in list.items.into_iter().zip(paths) {
+            let entry = Entry {
+                at: Span {
+                    file,
+                    bytes: item.value.span(),
+                },
+                value: item.value.into_inner(),
+                path: path.clone(),
+            };
             let name = Entry {
                 value: item.key,
                 at: item.key_at,
-                path: path.clone(),
-            };
-            let entry = Entry {
-                at: item.value.span(),
-                value: item.value.into_inner(),
                 path,
             };
-            tables.extend(table_of(entry, problems).map(|table| (name, table)));
+            tables.extend(table_of(keys, entry, &hint, problems).map(|table| (name, table)));
         }
         tables
     }
 
-    /// Says of each key that nobody has read that it is unknown; `hint` finds what was meant.
-    pub(super) fn finish(self, problems: &mut Problems, hint: impl Fn(&str) -> Option<String>) {
+    /// Says of each key that nobody has read that it is unknown, and what may be meant.
+    pub(super) fn finish(self, problems: &mut Problems) {
         for item in &self.items {
             let path = self.path_of(&item.key);
-            problems.add(&item.key_at, &path, "unknown key", hint(&item.key));
+            let (hint, meant) = self.keys.hint(&item.key);
+            problems.add(&item.key_at, &path, "unknown key", Some(hint));
+            // It is not missing as well.
+            if let Some(meant) = meant {
+                problems.not_missing(&self.path_of(meant));
+            }
         }
     }
 
     fn take(&mut self, key: &str) -> Option<Entry<DeValue<'t>>> {
+        debug_assert!(
+            self.keys.has(key),
+            "{key} is not in the vocabulary of {}",
+            self.keys.name
+        );
         let index = self.items.iter().position(|item| item.key == key)?;
         let item = self.items.swap_remove(index);
         Some(Entry {
             path: self.path_of(key),
-            at: item.value.span(),
+            at: Span {
+                file: self.at.file,
+                bytes: item.value.span(),
+            },
             value: item.value.into_inner(),
         })
     }
@@ -249,6 +336,8 @@ fn text_of(entry: Entry<DeValue<'_>>, problems: &mut Problems) -> Option<Entry<S
     }
     let hint = if let DeValue::Integer(number) = &entry.value {
         Some(format!("put it in quotes: \"{number}\""))
+    } else if let DeValue::Array(_) = &entry.value {
+        Some("write one string, not a list".to_owned())
     } else {
         None
     };
@@ -256,15 +345,29 @@ fn text_of(entry: Entry<DeValue<'_>>, problems: &mut Problems) -> Option<Entry<S
     None
 }
 
-fn table_of<'t>(entry: Entry<DeValue<'t>>, problems: &mut Problems) -> Option<Table<'t>> {
+/// How to write a number that was put in quotes.
+fn unquote(value: &DeValue<'_>) -> Option<String> {
+    let DeValue::String(text) = value else {
+        return None;
+    };
+    text.parse::<f64>().ok()?;
+    Some(format!("write {text}, without quotes"))
+}
+
+fn table_of<'t>(
+    keys: &'static Keys,
+    entry: Entry<DeValue<'t>>,
+    hint: &str,
+    problems: &mut Problems,
+) -> Option<Table<'t>> {
     if !matches!(entry.value, DeValue::Table(_)) {
-        wrong_kind(&entry, "a table", None, problems);
+        wrong_kind(&entry, "a table", Some(hint.to_owned()), problems);
         return None;
     }
     let DeValue::Table(table) = entry.value else {
         return None;
     };
-    Some(Table::new(entry.path, entry.at, table))
+    Some(Table::new(keys, entry.path, entry.at, table))
 }
 
 fn wrong_kind(entry: &Entry<DeValue<'_>>, expected: &str, hint: Option<String>, problems: &mut Problems) {

@@ -1,61 +1,28 @@
 //! The configuration as it was written: every key, none of them decided yet.
 
-use std::ops::Range;
 use std::time::Duration;
 
-use autossm_proto::session::SessionConfig;
+use humantime::format_duration;
 
 use super::document::{Entry, Table};
-use super::problem::Problems;
+use super::keys::Key;
+use super::problem::{Problems, Span};
+use super::settings::{LogFormat, LogLevel, OnExit};
+use super::vocabulary::{PAYLOAD_LIMIT, PORT, SPANS};
 
-/// The keys of the whole file.
-pub(super) const ROOT: &[&str] = &["defaults", "session"];
-/// The keys of `[defaults]`; `[session.NAME]` has them too.
-pub(super) const COMMON: &[&str] = &["profile", "region", "endpoint_url", "payload_limit", "timings"];
-/// The keys of `[session.NAME]` beside the common ones.
-pub(super) const SESSION: &[&str] = &["target", "forward", "reason"];
-/// The keys of `forward`.
-pub(super) const FORWARD: &[&str] = &["listen", "host", "port", "allow_remote_clients"];
-/// The keys of `timings.backoff`.
-pub(super) const BACKOFF: &[&str] = &["initial", "multiplier", "cap"];
-
-/// Payload bytes of one message: room for a smux header and some data, and within what a smux frame's 16-bit length says.
-const PAYLOAD_LIMIT: (u64, u64) = (64, 60_000);
-/// No wait of the protocol makes sense beyond a day.
-const LONGEST_TIMING: Duration = Duration::from_secs(24 * 60 * 60);
-/// Below this every timer would be a busy loop.
-const SHORTEST_TIMING: Duration = Duration::from_millis(1);
-
-/// A key of `timings` that is a time span.
-#[derive(Debug)]
-pub(super) struct Timing {
-    pub(super) key: &'static str,
-    /// Whether zero means "at once" instead of a mistake.
-    zero: bool,
-    pub(super) field: fn(&mut SessionConfig) -> &mut Duration,
-}
-
-/// The time spans of `timings`; it has `backoff` too.
-#[rustfmt::skip]
-pub(super) const TIMINGS: &[Timing] = &[
-    Timing { key: "ping_interval", zero: false, field: |config| &mut config.ping_interval },
-    Timing { key: "ping_timeout", zero: false, field: |config| &mut config.ping_timeout },
-    Timing { key: "call_timeout", zero: false, field: |config| &mut config.call_timeout },
-    Timing { key: "dial_timeout", zero: false, field: |config| &mut config.dial_timeout },
-    Timing { key: "handshake_timeout", zero: false, field: |config| &mut config.handshake_timeout },
-    Timing { key: "prove_timeout", zero: false, field: |config| &mut config.prove_timeout },
-    Timing { key: "link_hold", zero: true, field: |config| &mut config.link_hold },
-    Timing { key: "token_reuse", zero: true, field: |config| &mut config.token_reuse },
-    Timing { key: "fin_grace", zero: true, field: |config| &mut config.fin_grace },
-    Timing { key: "wedged_after", zero: false, field: |config| &mut config.wedged_after },
-];
-
-/// The whole file.
+/// One file, or what several of them say together.
 #[derive(Debug, Default)]
 pub(super) struct File {
+    pub(super) log: Log,
     pub(super) defaults: Common,
-    /// In the order of their names.
     pub(super) sessions: Vec<Session>,
+}
+
+/// `[log]`.
+#[derive(Debug, Default)]
+pub(super) struct Log {
+    pub(super) level: Option<Entry<LogLevel>>,
+    pub(super) format: Option<Entry<LogFormat>>,
 }
 
 /// What sessions share with `[defaults]`.
@@ -64,8 +31,9 @@ pub(super) struct Common {
     pub(super) profile: Option<Entry<String>>,
     pub(super) region: Option<Entry<String>>,
     pub(super) endpoint_url: Option<Entry<String>>,
+    pub(super) on_exit: Option<Entry<OnExit>>,
     pub(super) payload_limit: Option<Entry<u64>>,
-    pub(super) timings: Vec<(&'static Timing, Entry<Duration>)>,
+    pub(super) timings: Vec<(&'static Key, Entry<Duration>)>,
     pub(super) backoff: Backoff,
 }
 
@@ -96,24 +64,56 @@ pub(super) struct Forward {
     pub(super) allow_remote_clients: Option<Entry<bool>>,
 }
 
-/// Reads every key of the file and notes each that is unknown or of the wrong kind.
+impl File {
+    /// Adds what a later file says: its sessions, and its word on each key of `[log]` and `[defaults]` it has.
+    pub(super) fn merge(&mut self, later: Self) {
+        fn over<T>(own: &mut Option<T>, later: Option<T>) {
+            if later.is_some() {
+                *own = later;
+            }
+        }
+        over(&mut self.log.level, later.log.level);
+        over(&mut self.log.format, later.log.format);
+        let (own, defaults) = (&mut self.defaults, later.defaults);
+        over(&mut own.profile, defaults.profile);
+        over(&mut own.region, defaults.region);
+        over(&mut own.endpoint_url, defaults.endpoint_url);
+        over(&mut own.on_exit, defaults.on_exit);
+        over(&mut own.payload_limit, defaults.payload_limit);
+        own.timings
+            .retain(|(key, _)| !defaults.timings.iter().any(|(other, _)| other.name == key.name));
+        own.timings.extend(defaults.timings);
+        over(&mut own.backoff.initial, defaults.backoff.initial);
+        over(&mut own.backoff.multiplier, defaults.backoff.multiplier);
+        over(&mut own.backoff.cap, defaults.backoff.cap);
+        self.sessions.extend(later.sessions);
+    }
+}
+
+/// Reads every key of a file and notes each that is unknown or of the wrong kind.
 pub(super) fn read(mut root: Table<'_>, problems: &mut Problems) -> File {
+    let log = root.table("log", problems).map(|mut table| {
+        let log = Log {
+            level: table.word("level", LogLevel::WORDS, problems),
+            format: table.word("format", LogFormat::WORDS, problems),
+        };
+        table.finish(problems);
+        log
+    });
     let defaults = root.table("defaults", problems).map(|mut table| {
         let common = read_common(&mut table, problems);
-        table.finish(problems, |key| hint(key, &[COMMON], "[defaults]"));
+        table.finish(problems);
         common
     });
-    let sessions = root.table("session", problems).map(|table| {
-        table
-            .into_tables(problems)
+    let sessions = root.tables("session", problems);
+    root.finish(problems);
+    File {
+        log: log.unwrap_or_default(),
+        defaults: defaults.unwrap_or_default(),
+        sessions: sessions
             .into_iter()
             .map(|(name, table)| read_session(name, table, problems))
-            .collect()
-    });
-    root.finish(problems, |key| hint(key, &[ROOT], "the file"));
-    File {
-        defaults: defaults.unwrap_or_default(),
-        sessions: sessions.unwrap_or_default(),
+            .collect(),
     }
 }
 
@@ -130,7 +130,7 @@ fn read_session(name: Entry<String>, mut table: Table<'_>, problems: &mut Proble
         .map(|table| read_forward(table, problems));
     let reason = table.text("reason", problems);
     let common = read_common(&mut table, problems);
-    table.finish(problems, |key| hint(key, &[SESSION, COMMON], "[session.NAME]"));
+    table.finish(problems);
     Session {
         name,
         target,
@@ -145,26 +145,26 @@ fn read_common(table: &mut Table<'_>, problems: &mut Problems) -> Common {
         profile: table.text("profile", problems),
         region: table.text("region", problems),
         endpoint_url: table.text("endpoint_url", problems),
+        on_exit: table.word("on_exit", OnExit::WORDS, problems),
         payload_limit: table.integer("payload_limit", PAYLOAD_LIMIT, problems),
         ..Common::default()
     };
     let Some(mut timings) = table.table("timings", problems) else {
         return common;
     };
-    for timing in TIMINGS {
-        let entry = read_timing(&mut timings, timing.key, timing.zero, problems);
-        common.timings.extend(entry.map(|entry| (timing, entry)));
+    for key in SPANS {
+        let entry = read_span(&mut timings, key.name, problems);
+        common.timings.extend(entry.map(|entry| (key, entry)));
     }
     if let Some(mut backoff) = timings.table("backoff", problems) {
         common.backoff = Backoff {
-            initial: read_timing(&mut backoff, "initial", false, problems),
+            initial: read_span(&mut backoff, "initial", problems),
             multiplier: backoff.number("multiplier", problems),
-            cap: read_timing(&mut backoff, "cap", false, problems),
+            cap: read_span(&mut backoff, "cap", problems),
         };
-        backoff.finish(problems, |key| hint(key, &[BACKOFF], "timings.backoff"));
+        backoff.finish(problems);
     }
-    let known: Vec<&str> = timing_keys().collect();
-    timings.finish(problems, |key| hint(key, &[&known], "timings"));
+    timings.finish(problems);
     common
 }
 
@@ -173,70 +173,44 @@ fn read_forward(mut table: Table<'_>, problems: &mut Problems) -> Forward {
         require(&table, table.at(), key, example, problems);
     }
     let forward = Forward {
-        listen: table.texts("listen", problems),
+        listen: table.texts("listen", "\"127.0.0.1:5432\"", problems),
         host: table.text("host", problems),
-        port: table.integer("port", (1, 65_535), problems),
+        port: table.integer("port", PORT, problems),
         allow_remote_clients: table.flag("allow_remote_clients", problems),
     };
-    table.finish(problems, |key| hint(key, &[FORWARD], "forward"));
+    table.finish(problems);
     forward
 }
 
 /// Notes that `key` is missing; `at` is where its table was named.
-fn require(table: &Table<'_>, at: &Range<usize>, key: &str, example: &str, problems: &mut Problems) {
+fn require(table: &Table<'_>, at: &Span, key: &str, example: &str, problems: &mut Problems) {
     if !table.has(key) {
-        let hint = Some(format!("add {example}"));
-        problems.add(at, &table.path_of(key), "missing", hint);
+        problems.missing(at, &table.path_of(key), format!("add {example}"));
     }
 }
 
-fn read_timing(table: &mut Table<'_>, key: &str, zero: bool, problems: &mut Problems) -> Option<Entry<Duration>> {
+fn read_span(table: &mut Table<'_>, key: &str, problems: &mut Problems) -> Option<Entry<Duration>> {
+    let (limits, default) = table.vocabulary(key)?.span()?;
     let entry = table.duration(key, problems)?;
-    let message = if entry.value > LONGEST_TIMING {
-        "this is longer than a day"
-    } else if entry.value >= SHORTEST_TIMING || (zero && entry.value.is_zero()) {
+    let (message, hint) = if entry.value > limits.longest {
+        (
+            format!(
+                "this is too long: at most {} is possible",
+                format_duration(limits.longest)
+            ),
+            "by then AWS itself may have ended the session".to_owned(),
+        )
+    } else if entry.value >= limits.shortest || (limits.zero && entry.value.is_zero()) {
         return Some(entry);
     } else {
-        "this is too short: at least 1ms is needed"
+        (
+            format!(
+                "this is too short: at least {} is needed",
+                format_duration(limits.shortest)
+            ),
+            format!("without the key it is {}", format_duration(default)),
+        )
     };
-    problems.add(&entry.at, &entry.path, message, None);
+    problems.add(&entry.at, &entry.path, message, Some(hint));
     None
-}
-
-/// The keys of `timings`.
-pub(super) fn timing_keys() -> impl Iterator<Item = &'static str> {
-    TIMINGS.iter().map(|timing| timing.key).chain(["backoff"])
-}
-
-/// What may have been meant by an unknown key of a table with these keys.
-fn hint(key: &str, known: &[&[&'static str]], table: &str) -> Option<String> {
-    let here = || known.iter().copied().flatten().copied();
-    if let Some(meant) = similar(key, here()) {
-        return Some(format!("did you mean `{meant}`?"));
-    }
-    let timings: Vec<&str> = timing_keys().collect();
-    let elsewhere: [(&[&str], &str); 5] = [
-        (SESSION, "[session.NAME]"),
-        (FORWARD, "forward = { .. } of a session"),
-        (BACKOFF, "timings.backoff = { .. }"),
-        (&timings, "timings = { .. }"),
-        (COMMON, "[defaults] or [session.NAME]"),
-    ];
-    let place = elsewhere
-        .iter()
-        .find(|(keys, _)| keys.contains(&key))
-        .map(|(_, place)| format!("`{key}` belongs in {place}"));
-    place.or_else(|| {
-        let keys: Vec<String> = here().map(|key| format!("`{key}`")).collect();
-        Some(format!("{table} has {}", keys.join(", ")))
-    })
-}
-
-/// The known word that is nearest to `word`, if one is near.
-fn similar<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
-    known
-        .map(|candidate| (strsim::damerau_levenshtein(word, candidate), candidate))
-        .filter(|&(distance, candidate)| distance <= (candidate.len() / 3).max(1))
-        .min_by_key(|&(distance, _)| distance)
-        .map(|(_, candidate)| candidate)
 }

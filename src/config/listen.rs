@@ -49,10 +49,19 @@ impl Listen {
     pub(super) fn clashes_with(&self, other: &Self) -> bool {
         match (self, other) {
             (Self::Unix(a), Self::Unix(b)) => a == b,
+            _ if self.port() != other.port() => false,
             _ => self
                 .addresses()
                 .iter()
                 .any(|a| other.addresses().iter().any(|b| same_place(*a, *b))),
+        }
+    }
+
+    fn port(&self) -> Option<u16> {
+        match self {
+            Self::Tcp(address) => Some(address.port()),
+            Self::Localhost(port) => Some(*port),
+            Self::Unix(_) => None,
         }
     }
 

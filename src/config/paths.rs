@@ -2,6 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// The machine's own configuration, for a service that is no user's.
+const SYSTEM_DIRECTORY: &str = "/etc/autossm";
+
 /// The few variables of the environment that say where things are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Environment {
@@ -16,11 +19,6 @@ pub struct Environment {
 /// The environment does not say where something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
-    /// Neither `XDG_CONFIG_HOME` nor `HOME`.
-    #[error(
-        "neither XDG_CONFIG_HOME nor HOME is set, so there is no default configuration; name it with --config FILE"
-    )]
-    NoConfigHome,
     /// No `XDG_RUNTIME_DIR`.
     #[error(
         "XDG_RUNTIME_DIR is not set, so the control socket has no place; \
@@ -44,17 +42,17 @@ impl Environment {
         }
     }
 
-    /// The user's configuration file: `~/.config/autossm/config.toml`, or below `XDG_CONFIG_HOME`.
-    ///
-    /// # Errors
-    /// [`PathError::NoConfigHome`].
-    pub fn config_file(&self) -> Result<PathBuf, PathError> {
-        let base = self
+    /// Where a configuration may be, the first to be tried first: `~/.config/autossm` (or below `XDG_CONFIG_HOME`), then
+    /// `/etc/autossm`.
+    pub fn config_directories(&self) -> Vec<PathBuf> {
+        let user = self
             .config_home
             .clone()
-            .or_else(|| self.home.as_ref().map(|home| home.join(".config")))
-            .ok_or(PathError::NoConfigHome)?;
-        Ok(base.join("autossm/config.toml"))
+            .or_else(|| self.home.as_ref().map(|home| home.join(".config")));
+        user.map(|base| base.join("autossm"))
+            .into_iter()
+            .chain([PathBuf::from(SYSTEM_DIRECTORY)])
+            .collect()
     }
 
     /// The control socket: `$XDG_RUNTIME_DIR/autossm/control.sock`.
@@ -83,18 +81,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_configuration_is_below_xdg_config_home_or_home() {
+    fn the_configuration_is_below_xdg_config_home_or_home_or_etc() {
         let mut environment = Environment {
             home: Some("/home/ada".into()),
             ..Environment::default()
         };
-        assert_eq!(
-            environment.config_file(),
-            Ok("/home/ada/.config/autossm/config.toml".into())
-        );
-        environment.config_home = Some("/etc/ada".into());
-        assert_eq!(environment.config_file(), Ok("/etc/ada/autossm/config.toml".into()));
-        assert_eq!(Environment::default().config_file(), Err(PathError::NoConfigHome));
+        let found = |environment: &Environment| environment.config_directories();
+        let system = || PathBuf::from("/etc/autossm");
+        assert_eq!(found(&environment), ["/home/ada/.config/autossm".into(), system()]);
+        environment.config_home = Some("/srv/ada".into());
+        assert_eq!(found(&environment), ["/srv/ada/autossm".into(), system()]);
+        assert_eq!(found(&Environment::default()), [system()]);
     }
 
     #[test]

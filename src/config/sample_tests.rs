@@ -1,12 +1,15 @@
-//! `config/autossm.toml` shows every key, and its defaults are the defaults.
+//! `config/autossm.toml` shows every key, and its defaults are the defaults; `config/autossm.schema.json` is fresh.
 
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use super::file::{BACKOFF, COMMON, FORWARD, ROOT, SESSION, timing_keys};
+use serde_json::Value as Json;
+
+use super::mistakes_tests::UPDATE;
 use super::*;
 
 const SAMPLE: &str = include_str!("../../config/autossm.toml");
+const SCHEMA: &str = include_str!("../../config/autossm.schema.json");
 
 /// The sample with its commented keys switched on.
 fn uncommented() -> String {
@@ -19,46 +22,147 @@ fn uncommented() -> String {
         .collect()
 }
 
-fn only_session(text: &str) -> SessionSettings {
+fn load(text: &str) -> Settings {
     let path = Path::new("config/autossm.toml");
-    let settings = parse(text, path, &Environment::default()).unwrap_or_else(|invalid| panic!("{invalid}"));
-    let [session] = <[_; 1]>::try_from(settings.sessions).unwrap();
-    session
+    parse(text, path, &Environment::default()).unwrap_or_else(|invalid| panic!("{invalid}"))
+}
+
+fn only_session(settings: &Settings) -> SessionSettings {
+    let [session] = &settings.sessions[..] else {
+        panic!("{settings:?}");
+    };
+    session.clone()
 }
 
 #[test]
 fn the_sample_is_right_as_it_is_and_with_every_key_switched_on() {
-    let plain = only_session(SAMPLE);
-    let full = only_session(&uncommented());
+    let (plain, full) = (load(SAMPLE), load(&uncommented()));
+    assert_eq!(plain.log, full.log);
+    assert_eq!(plain.log, LogSettings::default());
+    let (plain, full) = (only_session(&plain), only_session(&full));
     // What has a default shows it; what has none shows an example.
-    assert_eq!(plain.protocol, full.protocol);
-    assert_eq!(plain.backoff, full.backoff);
-    assert_eq!(plain.forward.allow_remote_clients, full.forward.allow_remote_clients);
     for (name, unset, set) in [
-        ("profile", plain.profile, full.profile),
-        ("region", plain.region, full.region),
-        ("endpoint_url", plain.endpoint_url, full.endpoint_url),
-        ("reason", plain.reason, full.reason),
-        ("host", plain.forward.host, full.forward.host),
+        ("profile", &plain.profile, &full.profile),
+        ("region", &plain.region, &full.region),
+        ("endpoint_url", &plain.endpoint_url, &full.endpoint_url),
+        ("reason", &plain.reason, &full.reason),
+        ("host", &plain.forward.host, &full.forward.host),
     ] {
-        assert_eq!(unset, None, "{name}");
+        assert_eq!(*unset, None, "{name}");
         assert!(set.is_some(), "{name}");
+    }
+    let mut bare = SessionSettings {
+        profile: None,
+        region: None,
+        endpoint_url: None,
+        reason: None,
+        ..full
+    };
+    bare.forward.host = None;
+    assert_eq!(plain, bare);
+    assert_eq!(plain.protocol, autossm_proto::session::SessionConfig::default());
+    assert_eq!(plain.backoff, BackoffSettings::default());
+}
+
+/// The keys of each table the schema knows, by the table's path; `*` is any name.
+fn schema_keys(schema: &Json, table: &Json, path: &str, found: &mut BTreeSet<String>) {
+    let table = match table["$ref"].as_str() {
+        Some(reference) => schema.pointer(reference.trim_start_matches('#')).unwrap(),
+        None => table,
+    };
+    for (key, value) in table["properties"].as_object().into_iter().flatten() {
+        found.insert(format!("{path}.{key}"));
+        schema_keys(schema, value, &format!("{path}.{key}"), found);
+    }
+    if table["additionalProperties"].is_object() {
+        schema_keys(schema, &table["additionalProperties"], &format!("{path}.*"), found);
+    }
+}
+
+fn written_keys(table: &toml::Table, path: &str, found: &mut BTreeSet<String>) {
+    for (key, value) in table {
+        let key = if path == ".session" { "*" } else { key };
+        let path = format!("{path}.{key}");
+        if key != "*" {
+            found.insert(path.clone());
+        }
+        if let Some(table) = value.as_table() {
+            written_keys(table, &path, found);
+        }
     }
 }
 
 #[test]
-fn no_key_is_missing_in_the_sample() {
-    let file: toml::Table = uncommented().parse().unwrap();
-    let table = |path: &[&str]| -> BTreeSet<String> {
-        let found = path.iter().fold(&file, |table, key| table[*key].as_table().unwrap());
-        found.keys().cloned().collect()
-    };
-    let known = |keys: &[&str]| -> BTreeSet<String> { keys.iter().map(|key| (*key).to_owned()).collect() };
-    let timings: Vec<&str> = timing_keys().collect();
-    assert_eq!(table(&[]), known(ROOT));
-    assert_eq!(table(&["defaults"]), known(COMMON));
-    assert_eq!(table(&["defaults", "timings"]), known(&timings));
-    assert_eq!(table(&["defaults", "timings", "backoff"]), known(BACKOFF));
-    assert_eq!(table(&["session", "orders-db"]), known(SESSION));
-    assert_eq!(table(&["session", "orders-db", "forward"]), known(FORWARD));
+fn no_key_of_the_schema_is_missing_in_the_sample() {
+    let schema = schema();
+    let (mut known, mut shown) = (BTreeSet::new(), BTreeSet::new());
+    schema_keys(&schema, &schema, "", &mut known);
+    written_keys(&uncommented().parse().unwrap(), "", &mut shown);
+    // What a session can say as well as [defaults] is shown there, and listed in a comment of the session.
+    let in_defaults: Vec<String> = known
+        .iter()
+        .filter(|key| key.starts_with(".defaults."))
+        .map(|key| key.replacen(".defaults.", ".session.*.", 1))
+        .collect();
+    assert!(in_defaults.len() > 10, "{in_defaults:?}");
+    let missing: Vec<&String> = known
+        .difference(&shown)
+        .filter(|key| !in_defaults.contains(key))
+        .collect();
+    assert!(missing.is_empty(), "config/autossm.toml does not show {missing:?}");
+    assert!(
+        shown.is_subset(&known),
+        "the schema does not have {:?}",
+        shown.difference(&known)
+    );
+    let list = SAMPLE.lines().find(|line| line.ends_with(" can be here too.")).unwrap();
+    for key in in_defaults.iter().filter(|key| key.matches('.').count() == 3) {
+        let name = key.rsplit('.').next().unwrap();
+        assert!(
+            list.contains(name),
+            "config/autossm.toml does not say that a session has {name}"
+        );
+    }
+}
+
+#[test]
+fn the_schema_has_the_defaults_the_sample_shows() {
+    let full: toml::Table = uncommented().parse().unwrap();
+    let schema = schema();
+    let mut compared = 0;
+    for (path, definition) in [
+        (&["log"][..], "log"),
+        (&["defaults"], "defaults"),
+        (&["defaults", "timings"], "timings"),
+        (&["defaults", "timings", "backoff"], "backoff"),
+        (&["session", "orders-db", "forward"], "forward"),
+    ] {
+        let shown = path.iter().fold(&full, |table, key| table[*key].as_table().unwrap());
+        for (key, property) in schema["definitions"][definition]["properties"].as_object().unwrap() {
+            let default = &property["default"];
+            if !default.is_null() {
+                let shown: Json = shown[key].clone().try_into().unwrap();
+                assert_eq!(*default, shown, "{definition}.{key}");
+                compared += 1;
+            }
+        }
+    }
+    assert!(compared >= 17, "{compared}");
+}
+
+#[test]
+fn the_committed_schema_is_fresh() {
+    let fresh = format!("{:#}\n", schema());
+    if std::env::var_os(UPDATE).is_some() {
+        std::fs::write(
+            Path::new(env!("CARGO_MANIFEST_DIR")).join("config/autossm.schema.json"),
+            &fresh,
+        )
+        .unwrap();
+        return;
+    }
+    assert!(
+        SCHEMA == fresh,
+        "config/autossm.schema.json is out of date; {UPDATE}=1 cargo test -p autossm --lib fresh writes it anew"
+    );
 }

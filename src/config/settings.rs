@@ -10,6 +10,8 @@ use autossm_proto::session::SessionConfig;
 pub struct Settings {
     /// In the order of their names.
     pub sessions: Vec<SessionSettings>,
+    /// What is logged, and how.
+    pub log: LogSettings,
 }
 
 /// One session to keep alive.
@@ -29,10 +31,96 @@ pub struct SessionSettings {
     pub endpoint_url: Option<String>,
     /// Shown in the account's session history.
     pub reason: Option<String>,
+    /// What becomes of it when the daemon is told to stop.
+    pub on_exit: OnExit,
     /// Timings and limits of the protocol.
     pub protocol: SessionConfig,
     /// The waits between attempts.
     pub backoff: BackoffSettings,
+}
+
+/// What becomes of a session when the daemon is told to stop.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnExit {
+    /// It is left as it is; AWS ends it when its time is over.
+    #[default]
+    Detach,
+    /// It is terminated.
+    Terminate,
+}
+
+/// `[log]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct LogSettings {
+    /// The least important lines that are written.
+    pub level: LogLevel,
+    /// How a line looks.
+    pub format: LogFormat,
+}
+
+/// How much is logged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogLevel {
+    /// Nothing.
+    Off,
+    /// What needs repair.
+    Error,
+    /// What may need repair.
+    Warn,
+    /// Each change a user can notice.
+    #[default]
+    Info,
+    /// The steps behind them.
+    Debug,
+    /// Each message.
+    Trace,
+}
+
+/// How a line of the log looks.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// What suits where the log goes.
+    #[default]
+    Auto,
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+impl OnExit {
+    /// Each, as it is written in the configuration.
+    pub const WORDS: &'static [(&'static str, Self)] = &[("detach", Self::Detach), ("terminate", Self::Terminate)];
+}
+
+impl LogLevel {
+    /// Each, as it is written in the configuration.
+    pub const WORDS: &'static [(&'static str, Self)] = &[
+        ("off", Self::Off),
+        ("error", Self::Error),
+        ("warn", Self::Warn),
+        ("info", Self::Info),
+        ("debug", Self::Debug),
+        ("trace", Self::Trace),
+    ];
+
+    /// As it is written in the configuration.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+impl LogFormat {
+    /// Each, as it is written in the configuration.
+    pub const WORDS: &'static [(&'static str, Self)] =
+        &[("auto", Self::Auto), ("human", Self::Human), ("json", Self::Json)];
 }
 
 /// Where local connections come in and where they go.

@@ -22,6 +22,14 @@ fn problems(text: &str) -> Vec<Problem> {
     invalid.problems
 }
 
+fn place(problem: &Problem) -> &Line {
+    problem
+        .place
+        .line
+        .as_ref()
+        .unwrap_or_else(|| panic!("no line: {problem}"))
+}
+
 /// A session with nothing wrong in it, from line 1 to 3.
 const GOOD: &str = "[session.db]\n\
     target = \"i-0123456789abcdef0\"\n\
@@ -66,6 +74,7 @@ fn a_session_goes_before_the_defaults() {
         endpoint_url = "http://127.0.0.1:8080"
         [session.b.timings]
         ping_interval = "500ms"
+        ping_timeout = "500ms"
         fin_grace = "0s"
         backoff = { initial = "1s", multiplier = 3 }
         [session.b.forward]
@@ -119,7 +128,7 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
     ("targt = 1", "session.db.targt", "unknown key", "`target`"),
     ("listen = \":1\"", "session.db.listen", "unknown key", "belongs in forward"),
     ("ping_interval = \"1s\"", "session.db.ping_interval", "unknown key", "belongs in timings"),
-    ("colour = 1", "session.db.colour", "unknown key", "[session.NAME] has `target`, `forward`"),
+    ("colour = 1", "session.db.colour", "unknown key", "[session.NAME] has `target`, `reason`"),
     ("[default]\nprofile = \"a\"", "default", "unknown key", "`defaults`"),
     ("[defaults]\nregoin = \"a\"", "defaults.regoin", "unknown key", "`region`"),
     ("[defaults]\ntarget = \"a\"", "defaults.target", "unknown key", "belongs in [session.NAME]"),
@@ -127,39 +136,39 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
     ("timings.backoff = { cpa = \"1s\" }", "session.db.timings.backoff.cpa", "unknown key", "`cap`"),
     // Kinds of values.
     ("profile = 5", "session.db.profile", "this is an integer; a string is needed", "\"5\""),
-    ("timings = \"fast\"", "session.db.timings", "this is a string; a table is needed", ""),
+    ("timings = \"fast\"", "session.db.timings", "this is a string; a table is needed", "timings = { ping_timeout"),
     ("timings.ping_timeout = 5", "session.db.timings.ping_timeout", "a time span in quotes", "\"5s\""),
-    ("timings.ping_timeout = \"5\"", "session.db.timings.ping_timeout", "\"5\" is no time span", "\"15s\""),
+    ("timings.ping_timeout = \"5\"", "session.db.timings.ping_timeout", "\"5\" is no time span", "\"5s\" for seconds"),
     ("timings.ping_timeout = true", "session.db.timings.ping_timeout", "this is true or false", "\"15s\""),
-    ("payload_limit = \"1024\"", "session.db.payload_limit", "a whole number is needed", ""),
+    ("payload_limit = \"1024\"", "session.db.payload_limit", "a whole number is needed", "write 1024, without quotes"),
     ("session = 1", "session.db.session", "unknown key", "[session.NAME] has"),
-    ("[session]\nx = 5", "session.x", "this is an integer; a table is needed", ""),
+    ("[session]\nx = 5", "session.x", "this is an integer; a table is needed", "[session.NAME]"),
     // Values.
-    ("payload_limit = 63", "session.db.payload_limit", "63 is not from 64 to 60000", ""),
-    ("payload_limit = 60001", "session.db.payload_limit", "60001 is not from 64 to 60000", ""),
-    ("payload_limit = -1", "session.db.payload_limit", "-1 is not from 64 to 60000", ""),
-    ("profile = \"\"", "session.db.profile", "this is empty", ""),
+    ("payload_limit = 63", "session.db.payload_limit", "63 is out of range", "from 64 to 60000"),
+    ("payload_limit = 60001", "session.db.payload_limit", "60001 is out of range", "from 64 to 60000"),
+    ("payload_limit = -1", "session.db.payload_limit", "-1 is out of range", "from 64 to 60000"),
+    ("profile = \"\"", "session.db.profile", "this is empty", "leave the key out"),
     ("region = \"EU West\"", "session.db.region", "`EU West` is no region", "eu-west-1"),
-    ("reason = \"a\\u0007b\"", "session.db.reason", "control characters", ""),
-    ("endpoint_url = \"ssm.local\"", "session.db.endpoint_url", "no scheme or no host", "https://"),
+    ("reason = \"a\\u0007b\"", "session.db.reason", "control characters", "'..'"),
+    ("endpoint_url = \"ssm.local\"", "session.db.endpoint_url", "no scheme or no host", "https://vpce"),
     ("endpoint_url = \"http://ssm.local\"", "session.db.endpoint_url", "could be read on the way", "loopback"),
     ("endpoint_url = \"ftp://ssm.local\"", "session.db.endpoint_url", "`ftp`", "https://"),
     ("endpoint_url = \"https://a b\"", "session.db.endpoint_url", "this is no URL", "vpce"),
     // Timings.
-    ("timings.ping_timeout = \"0s\"", "session.db.timings.ping_timeout", "too short", ""),
-    ("timings.ping_interval = \"10us\"", "session.db.timings.ping_interval", "too short", ""),
-    ("timings.fin_grace = \"2 days\"", "session.db.timings.fin_grace", "longer than a day", ""),
+    ("timings.ping_timeout = \"0s\"", "session.db.timings.ping_timeout", "too short", "without the key it is"),
+    ("timings.ping_interval = \"10us\"", "session.db.timings.ping_interval", "too short", "without the key it is"),
+    ("timings.fin_grace = \"2 days\"", "session.db.timings.fin_grace", "at most 1day", "AWS"),
     ("timings.backoff.multiplier = 1", "session.db.timings.backoff.multiplier", "a factor above 1", "2 doubles"),
     ("timings.backoff.multiplier = 0.5", "session.db.timings.backoff.multiplier", "a factor above 1", "2 doubles"),
     ("timings.backoff.multiplier = 101", "session.db.timings.backoff.multiplier", "a factor above 1", "2 doubles"),
-    ("timings.backoff.multiplier = inf", "session.db.timings.backoff.multiplier", "not usable", ""),
-    ("timings.backoff.multiplier = \"2\"", "session.db.timings.backoff.multiplier", "a number is needed", ""),
-    ("timings.backoff.initial = \"0s\"", "session.db.timings.backoff.initial", "too short", ""),
-    ("timings.backoff.initial = \"20s\"", "session.db.timings.backoff.initial", "longer than the longest one (15s)", "cap"),
-    ("timings.backoff.cap = \"50ms\"", "session.db.timings.backoff.cap", "the first wait (100ms)", "cap"),
+    ("timings.backoff.multiplier = inf", "session.db.timings.backoff.multiplier", "no number to reckon with", "1.5"),
+    ("timings.backoff.multiplier = \"2\"", "session.db.timings.backoff.multiplier", "a number is needed", "write 2, without quotes"),
+    ("timings.backoff.initial = \"0s\"", "session.db.timings.backoff.initial", "too short", "without the key it is"),
+    ("timings.backoff.initial = \"20s\"", "session.db.timings.backoff.initial", "longer than the longest one (15s, by default)", "cap"),
+    ("timings.backoff.cap = \"50ms\"", "session.db.timings.backoff.cap", "the first wait (100ms, by default)", "cap"),
     // Syntax.
-    ("profile = work", "", "", ""),
-    ("target = \"i-1\"", "", "duplicate key", ""),
+    ("profile = work", "", "a string needs quotes", "write \"work\""),
+    ("target = \"i-1\"", "", "twice", "one of them"),
 ];
 
 #[test]
@@ -172,10 +181,10 @@ fn every_mistake_is_named_with_its_line() {
         assert_eq!(problem.key, key, "{added}");
         assert!(problem.message.contains(message), "{added}: {problem}");
         let line = match added.split_once('\n') {
-            Some((_, second)) if problem.source_line == second => 5,
+            Some((_, second)) if place(problem).text == second => 5,
             _ => 4,
         };
-        assert_eq!(problem.line, line, "{added}");
+        assert_eq!(place(problem).number, line, "{added}");
         let said = problem.hint.as_deref().unwrap_or_default();
         assert!(said.contains(hint), "{added}: {problem}");
         assert_eq!(hint.is_empty(), said.is_empty(), "{added}: {said}");
@@ -192,10 +201,10 @@ const WRONG_SESSIONS: &[(&str, &str, &str)] = &[
     ("[session.a]\ntarget = \"\"", "session.a.target", "empty"),
     ("[session.a]\ntarget = \"tag:Name=x\"", "session.a.target", "tags"),
     ("[session.a]\ntarget = \"i 1\"", "session.a.target", "blanks"),
-    ("[session.\"a b\"]", "session.a b", "no name"),
-    ("[session.-a]", "session.-a", "no name"),
-    ("[session.a.forward]\nport = 0", "session.a.forward.port", "not from 1 to 65535"),
-    ("[session.a.forward]\nport = 65536", "session.a.forward.port", "not from 1"),
+    ("[session.\"a b\"]", "session.\"a b\"", "cannot name"),
+    ("[session.-a]", "session.-a", "cannot name"),
+    ("[session.a.forward]\nport = 0", "session.a.forward.port", "0 is out of range"),
+    ("[session.a.forward]\nport = 65536", "session.a.forward.port", "65536 is out of range"),
     ("[session.a.forward]\nlisten = 80", "session.a.forward.listen", "a string is needed"),
     ("[session.a.forward]\nlisten = []", "session.a.forward.listen", "empty"),
     ("[session.a.forward]\nlisten = \"80\"", "session.a.forward.listen", "without an address"),
@@ -228,7 +237,10 @@ fn two_sessions_on_one_address_clash() {
     let [clash] = &found[..] else {
         panic!("{found:?}");
     };
-    assert_eq!((clash.line, clash.key.as_str()), (6, "session.other.forward.listen"));
+    assert_eq!(
+        (place(clash).number, clash.key.as_str()),
+        (6, "session.other.forward.listen")
+    );
     assert_eq!(
         clash.message,
         "localhost:5432 is taken: session `db` listens on 127.0.0.1:5432"
@@ -239,55 +251,113 @@ fn two_sessions_on_one_address_clash() {
 fn all_problems_come_in_one_go_and_in_order() {
     let text = "[defaults]\nregoin = \"x\"\n[session.db]\ntimings = { ping_timeout = 5 }\n\
         forward = { listen = \"5432\", prot = 1 }\n";
-    let invalid = parse(text, Path::new("/etc/a.toml"), &environment()).unwrap_err();
+    let invalid = parse(text, Path::new("a.toml"), &environment()).unwrap_err();
     assert_eq!(
         invalid.to_string(),
-        "6 problems in /etc/a.toml
+        "5 problems in the configuration
 
-/etc/a.toml:2: defaults.regoin: unknown key
+a.toml:2:1: defaults.regoin: unknown key
   2 | regoin = \"x\"
     | ^^^^^^
   hint: did you mean `region`?
 
-/etc/a.toml:3: session.db.target: missing
+a.toml:3:10: session.db.target: missing
   3 | [session.db]
     |          ^^
   hint: add target = \"i-0123456789abcdef0\"
 
-/etc/a.toml:4: session.db.timings.ping_timeout: this is an integer; a time span in quotes is needed
+a.toml:4:28: session.db.timings.ping_timeout: this is an integer; a time span in quotes is needed
   4 | timings = { ping_timeout = 5 }
     |                            ^
   hint: write \"5s\" for seconds
 
-/etc/a.toml:5: session.db.forward.port: missing
-  5 | forward = { listen = \"5432\", prot = 1 }
-    |           ^^^^^^^^^^^^^^^^^^^^^^^^^^^^^
-  hint: add port = 5432
-
-/etc/a.toml:5: session.db.forward.listen: this is a port without an address
+a.toml:5:22: session.db.forward.listen: this is a port without an address
   5 | forward = { listen = \"5432\", prot = 1 }
     |                      ^^^^^^
   hint: write \"localhost:5432\", or \":5432\" for short
 
-/etc/a.toml:5: session.db.forward.prot: unknown key
+a.toml:5:30: session.db.forward.prot: unknown key
   5 | forward = { listen = \"5432\", prot = 1 }
     |                              ^^^^
   hint: did you mean `port`?"
     );
 }
 
+/// Pseudo-random numbers, the same ones each time.
+fn noise() -> impl Iterator<Item = usize> {
+    let next = |x: &u64| {
+        Some(
+            x.wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407),
+        )
+    };
+    std::iter::successors(Some(7), next).map(|x| usize::try_from(x >> 33).unwrap())
+}
+
 #[test]
-fn files_that_cannot_be_read_are_named() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("none.toml");
-    let missing = load(&path, &environment()).unwrap_err();
-    assert!(matches!(missing, LoadError::Missing { .. }), "{missing}");
-    std::fs::write(&path, [b'#'; (1 << 20) + 1]).unwrap();
-    let long = load(&path, &environment()).unwrap_err();
-    assert!(matches!(long, LoadError::TooLong { .. }), "{long}");
-    std::fs::write(&path, b"\xff").unwrap();
-    let binary = load(&path, &environment()).unwrap_err();
-    assert!(matches!(binary, LoadError::Unreadable { .. }), "{binary}");
-    std::fs::write(&path, GOOD).unwrap();
-    assert_eq!(load(&path, &environment()).unwrap(), settings(GOOD));
+fn no_text_is_too_strange_to_be_read_and_complained_about() {
+    const SAMPLE: &str = include_str!("../../config/autossm.toml");
+    const STRANGE: [&str; 12] = [
+        "\"",
+        "[",
+        "]]",
+        "{",
+        "=",
+        "\n",
+        "\u{7}",
+        "\u{202e}",
+        "\u{1f600}",
+        "'''",
+        "\\u",
+        "1e999",
+    ];
+    let read = |text: &str| {
+        if let Err(invalid) = parse(text, Path::new("a.toml"), &environment()) {
+            assert!(!invalid.problems.is_empty());
+            let said = invalid.to_string();
+            assert!(!said.contains(['\u{7}', '\u{202e}']), "{said:?}");
+        }
+    };
+    for (end, _) in SAMPLE.char_indices().step_by(7) {
+        read(&SAMPLE[..end]);
+    }
+    let mut noise = noise();
+    for _ in 0..300 {
+        let mut text = SAMPLE.replace("# ", "");
+        for _ in 0..noise.next().unwrap() % 4 + 1 {
+            let at = noise.next().unwrap() % text.len();
+            if text.is_char_boundary(at) {
+                text.insert_str(at, STRANGE[noise.next().unwrap() % STRANGE.len()]);
+            }
+        }
+        read(&text);
+    }
+}
+
+#[test]
+fn a_thousand_problems_are_enough() {
+    let text: String = (0..3000).map(|n| format!("x{n} = 1\n")).collect();
+    assert_eq!(problems(&text).len(), 1000);
+}
+
+#[test]
+fn a_long_line_is_shown_around_what_is_wrong() {
+    let text = format!(
+        "{GOOD}reason = \"{}\"\ntimings = {{ {}pong = 1 }}\n",
+        "x".repeat(300),
+        " ".repeat(200)
+    );
+    let invalid = parse(&text, Path::new("a.toml"), &environment()).unwrap_err();
+    let said = invalid.to_string();
+    let shown = |line: &str| line.starts_with("  ") && line.contains(" | ");
+    assert!(
+        said.lines()
+            .filter(|line| shown(line))
+            .all(|line| line.chars().count() < 120),
+        "{said}"
+    );
+    let marked = said.lines().rfind(|line| line.contains('^')).unwrap();
+    let source = said.lines().rfind(|line| line.contains("pong = 1 }")).unwrap();
+    assert!(source.contains("..."), "{said}");
+    assert_eq!(marked.find('^'), source.find("pong"), "{said}");
 }

@@ -5,61 +5,27 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::{BodyExt, Empty, Limited};
+use http_body_util::{BodyExt, Full, Limited};
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
-use hyper::{Method, Request, StatusCode};
+use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
-use super::{Refusal, RefusalKind, UnknownSession};
+use super::follow::{Connection, Events};
+use super::{ClientError, LogLevel, Order, Refusal, RefusalKind, UnknownSession};
 use crate::config::is_session_name;
-use crate::status::DaemonStatus;
+use crate::status::{DaemonStatus, ReloadStatus};
 
 /// One question and its whole answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
+/// A reload answers when the sessions it ends have ended.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(40);
+/// Before another look for a place in the daemon's queue.
+const QUEUE_PAUSE: Duration = Duration::from_millis(20);
 /// Bytes of an answer; a session's status has about 2 KiB.
 const LARGEST_ANSWER: usize = 16 << 20;
-
-/// Why the daemon gave no answer.
-#[derive(Debug, thiserror::Error)]
-pub enum ClientError {
-    /// Nobody listens there.
-    #[error("no autossm daemon at {}; start one with `autossm run`, or say where it is with --socket PATH", .path.display())]
-    NoDaemon {
-        /// The control socket.
-        path: PathBuf,
-    },
-    /// It is another user's.
-    #[error("the control socket {} is not yours to use", .path.display())]
-    NotAllowed {
-        /// The control socket.
-        path: PathBuf,
-    },
-    /// There was no answer in time.
-    #[error("the daemon at {} did not answer within {}", .path.display(), humantime::format_duration(TIMEOUT))]
-    Timeout {
-        /// The control socket.
-        path: PathBuf,
-    },
-    /// The conversation failed.
-    #[error("cannot talk to the daemon at {}", .path.display())]
-    Broken {
-        /// The control socket.
-        path: PathBuf,
-        /// How.
-        source: Box<dyn std::error::Error + Send + Sync>,
-    },
-    /// The daemon refused.
-    #[error("the daemon refused: {message}")]
-    Refused {
-        /// Its words.
-        message: String,
-    },
-    /// No session has that name.
-    #[error(transparent)]
-    UnknownSession(#[from] UnknownSession),
-}
 
 /// A daemon to ask. Each question is a connection of its own.
 #[derive(Clone, Debug)]
@@ -73,53 +39,125 @@ impl Client {
         Self { path: path.to_owned() }
     }
 
+    /// What is to be said when a daemon that was there is no more.
+    pub fn gone(&self) -> ClientError {
+        ClientError::NoDaemon {
+            path: self.path.clone(),
+        }
+    }
+
     /// The daemon and all its sessions.
     ///
     /// # Errors
-    /// [`ClientError`], all but [`ClientError::UnknownSession`].
+    /// [`ClientError`].
     pub async fn status(&self) -> Result<DaemonStatus, ClientError> {
-        let answer = self.ask(Method::GET, "/v1/status").await?;
-        if answer.status != StatusCode::OK {
-            return Err(self.refused(&answer));
-        }
-        self.decode(&answer.body)
+        let answer = self.ask(Method::GET, "/v1/status", Bytes::new(), TIMEOUT).await?;
+        self.decode(&answer)
     }
 
-    /// Asks for a reconnect of this session; it has not happened yet when this returns.
+    /// Gives an order to this session; it has only begun when this returns.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn reconnect(&self, name: &str) -> Result<(), ClientError> {
+    pub async fn order(&self, name: &str, order: Order) -> Result<(), ClientError> {
         let unknown = || UnknownSession { name: name.to_owned() };
         // No session can have such a name, and as part of a path it would be another one.
         if !is_session_name(name) {
             return Err(unknown().into());
         }
-        let path = format!("/v1/sessions/{name}/reconnect");
-        let answer = self.ask(Method::POST, &path).await?;
-        if answer.status.is_success() {
-            return Ok(());
+        let path = format!("/v1/sessions/{name}/{}", order_name(order));
+        match self.ask(Method::POST, &path, Bytes::new(), TIMEOUT).await {
+            Err(ClientError::UnknownSession(_)) => Err(unknown().into()),
+            answer => answer.map(drop),
         }
-        let refusal = serde_json::from_slice::<Refusal>(&answer.body);
-        if refusal.is_ok_and(|refusal| refusal.error == RefusalKind::UnknownSession) {
-            return Err(unknown().into());
-        }
-        Err(self.refused(&answer))
     }
 
-    async fn ask(&self, method: Method, path: &str) -> Result<Answer, ClientError> {
-        match tokio::time::timeout(TIMEOUT, self.exchange(method, path)).await {
+    /// Asks for a reconnect of all sessions.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn reconnect_all(&self) -> Result<(), ClientError> {
+        let answer = self.ask(Method::POST, "/v1/reconnect", Bytes::new(), TIMEOUT).await;
+        answer.map(drop)
+    }
+
+    /// Makes the daemon read its configuration again; what that changes has been done when this returns.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn reload(&self) -> Result<ReloadStatus, ClientError> {
+        let answer = self
+            .ask(Method::POST, "/v1/reload", Bytes::new(), RELOAD_TIMEOUT)
+            .await?;
+        self.decode(&answer)
+    }
+
+    /// Changes what the daemon logs.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn set_log_level(&self, level: &str) -> Result<(), ClientError> {
+        let level = LogLevel {
+            level: level.to_owned(),
+        };
+        let body = serde_json::to_vec(&level).map_err(|error| self.broken(error))?;
+        let answer = self.ask(Method::PUT, "/v1/log-level", body.into(), TIMEOUT).await;
+        answer.map(drop)
+    }
+
+    /// Everything that happens from now on.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn events(&self) -> Result<Events, ClientError> {
+        let begun = async {
+            let (response, connection) = self.exchange(Method::GET, "/v1/events", Bytes::new()).await?;
+            if response.status().is_success() {
+                return Ok(Events::new(self.path.clone(), response.into_body(), connection));
+            }
+            let (status, body) = (response.status(), self.body(response, connection).await?);
+            Err(self.refused(status, &body))
+        };
+        self.in_time(TIMEOUT, begun).await
+    }
+
+    /// The whole body of a success.
+    async fn ask(&self, method: Method, path: &str, body: Bytes, limit: Duration) -> Result<Bytes, ClientError> {
+        let exchange = async {
+            let (response, connection) = self.exchange(method, path, body).await?;
+            let status = response.status();
+            let body = self.body(response, connection).await?;
+            if status.is_success() {
+                Ok(body)
+            } else {
+                Err(self.refused(status, &body))
+            }
+        };
+        self.in_time(limit, exchange).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        limit: Duration,
+        answer: impl Future<Output = Result<T, ClientError>>,
+    ) -> Result<T, ClientError> {
+        match tokio::time::timeout(limit, answer).await {
             Ok(answer) => answer,
             Err(_) => Err(ClientError::Timeout {
                 path: self.path.clone(),
+                after: limit,
             }),
         }
     }
 
-    async fn exchange(&self, method: Method, path: &str) -> Result<Answer, ClientError> {
-        let stream = UnixStream::connect(&self.path)
-            .await
-            .map_err(|error| self.not_connected(error))?;
+    /// The head of the answer, and the connection that moves the rest of it.
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(Response<Incoming>, Connection), ClientError> {
+        let stream = self.connect().await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.broken(error))?;
@@ -127,26 +165,39 @@ impl Client {
             .method(method)
             .uri(path)
             .header(hyper::header::HOST, "autossm")
-            .body(Empty::<Bytes>::new())
+            .body(Full::new(body))
             .map_err(|error| self.broken(error))?;
-        let exchange = async {
-            let response = sender.send_request(request).await?;
-            let status = response.status();
-            let body = Limited::new(response.into_body(), LARGEST_ANSWER)
-                .collect()
-                .await?
-                .to_bytes();
-            Ok::<_, Box<dyn std::error::Error + Send + Sync>>(Answer { status, body })
-        };
-        // The connection moves the bytes of the exchange, so both are driven until the exchange has its answer.
-        let mut exchange = std::pin::pin!(exchange);
-        let mut connection = std::pin::pin!(connection);
+        let mut connection: Connection = Box::pin(connection);
+        let mut response = Box::pin(sender.send_request(request));
+        // The connection moves the bytes of the exchange, so both are driven until there is an answer.
         tokio::select! {
             biased;
-            answer = &mut exchange => return answer.map_err(|error| self.broken(error)),
+            answer = &mut response => return Ok((answer.map_err(|error| self.broken(error))?, connection)),
             ended = &mut connection => ended.map_err(|error| self.broken(error))?,
         }
-        exchange.await.map_err(|error| self.broken(error))
+        let response = response.await.map_err(|error| self.broken(error))?;
+        Ok((response, Box::pin(std::future::pending())))
+    }
+
+    async fn connect(&self) -> Result<UnixStream, ClientError> {
+        loop {
+            match UnixStream::connect(&self.path).await {
+                Ok(stream) => return Ok(stream),
+                // The daemon's queue is full; the question's own time limit ends this.
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(QUEUE_PAUSE).await,
+                Err(error) => return Err(self.not_connected(error)),
+            }
+        }
+    }
+
+    async fn body(&self, response: Response<Incoming>, mut connection: Connection) -> Result<Bytes, ClientError> {
+        let mut body = Box::pin(Limited::new(response.into_body(), LARGEST_ANSWER).collect());
+        tokio::select! {
+            biased;
+            body = &mut body => return Ok(body.map_err(|error| self.broken(error))?.to_bytes()),
+            ended = &mut connection => ended.map_err(|error| self.broken(error))?,
+        }
+        Ok(body.await.map_err(|error| self.broken(error))?.to_bytes())
     }
 
     fn not_connected(&self, error: io::Error) -> ClientError {
@@ -167,12 +218,17 @@ impl Client {
         }
     }
 
-    fn refused(&self, answer: &Answer) -> ClientError {
-        match serde_json::from_slice::<Refusal>(&answer.body) {
-            Ok(refusal) => ClientError::Refused {
-                message: refusal.message,
-            },
-            Err(_) => self.broken(format!("it answered with status {}", answer.status)),
+    fn refused(&self, status: StatusCode, body: &[u8]) -> ClientError {
+        let Ok(Refusal { error, message }) = serde_json::from_slice::<Refusal>(body) else {
+            return self.broken(format!("it answered with status {status}"));
+        };
+        match error {
+            RefusalKind::BadConfiguration => ClientError::BadConfiguration { problems: message },
+            RefusalKind::BadRequest | RefusalKind::TooLong => ClientError::BadRequest { message },
+            RefusalKind::TooManyReaders | RefusalKind::Stopping => ClientError::Busy { message },
+            RefusalKind::WrongPhase => ClientError::WrongPhase { message },
+            RefusalKind::UnknownSession => UnknownSession { name: String::new() }.into(),
+            RefusalKind::UnknownPath | RefusalKind::WrongMethod => ClientError::Refused { message },
         }
     }
 
@@ -181,8 +237,12 @@ impl Client {
     }
 }
 
-#[derive(Debug)]
-struct Answer {
-    status: StatusCode,
-    body: Bytes,
+/// As it is in a path.
+pub(super) const fn order_name(order: Order) -> &'static str {
+    match order {
+        Order::Reconnect => "reconnect",
+        Order::Restart => "restart",
+        Order::Start => "start",
+        Order::Stop => "stop",
+    }
 }

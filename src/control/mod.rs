@@ -3,40 +3,113 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /v1/status` | 200 and [`DaemonStatus`] |
-//! | `POST /v1/sessions/NAME/reconnect` | 202; 404 when there is no such session |
+//! | `GET /v1/sessions/NAME` | 200 and [`SessionStatus`] |
+//! | `GET /v1/events` | 200 and one [`EventLine`] a line, without an end |
+//! | `POST /v1/sessions/NAME/{reconnect,restart,start,stop}` | 202: it has begun |
+//! | `POST /v1/reconnect` | 202: all sessions |
+//! | `POST /v1/reload` | 200 and [`ReloadStatus`]; 422 when the configuration is wrong, which changes nothing |
+//! | `PUT /v1/log-level` with `{"level": "debug"}` | 204 |
 //!
-//! Every other answer than a 2xx carries [`Refusal`]. By hand:
+//! Every other answer than a 2xx carries [`Refusal`]; 404 when there is no such session, 409 when it is stopped. By hand:
 //! `curl --unix-socket $XDG_RUNTIME_DIR/autossm/control.sock http://autossm/v1/status`
 //!
 //! The daemon binds a [`ControlSocket`], implements [`ControlHandle`] and runs [`serve`]; the commands use [`Client`].
 
 mod client;
+mod error;
+mod follow;
+mod routes;
 mod server;
 mod socket;
+mod stall;
+mod stream;
 
+#[cfg(test)]
+mod event_tests;
+#[cfg(test)]
+mod fake;
 #[cfg(test)]
 mod tests;
 
 use std::future::Future;
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::broadcast;
 
-pub use client::{Client, ClientError};
+pub use client::Client;
+pub use error::ClientError;
+pub use follow::Events;
 pub use server::serve;
 pub use socket::{BindError, ControlSocket};
 
-use crate::status::DaemonStatus;
+use crate::status::{DaemonStatus, EventLine, ReloadStatus, SessionStatus};
+pub use crate::supervisor::Order;
 
 /// What the control API can ask of the daemon.
 pub trait ControlHandle: Clone + Send + Sync + 'static {
     /// The daemon and all its sessions now.
     fn status(&self) -> impl Future<Output = DaemonStatus> + Send;
 
-    /// Drops the session's websocket, if it has one, and re-attaches at once, without waiting.
+    /// One session now; none when no session has this name.
+    fn session(&self, name: &str) -> impl Future<Output = Option<SessionStatus>> + Send;
+
+    /// Gives an order to a session; it has only begun when this returns.
     ///
     /// # Errors
+    /// [`OrderError`].
+    fn order(&self, name: &str, order: Order) -> impl Future<Output = Result<(), OrderError>> + Send;
+
+    /// Gives an order to all sessions.
+    fn order_all(&self, order: Order) -> impl Future<Output = ()> + Send;
+
+    /// Reads the configuration again; what it changes has been done when this returns.
+    ///
+    /// # Errors
+    /// The configuration is wrong, and nothing has changed; or the daemon ends.
+    fn reload(&self) -> impl Future<Output = Result<ReloadStatus, ReloadError>> + Send;
+
+    /// Changes what is logged.
+    ///
+    /// # Errors
+    /// It is no level, and why.
+    fn set_log_level(&self, level: &str) -> Result<(), String>;
+
+    /// Everything that happens from now on.
+    fn subscribe(&self) -> Subscription;
+}
+
+/// A reader of events.
+#[derive(Debug)]
+pub struct Subscription {
+    /// Whose events, and how things are now.
+    pub first: Vec<EventLine>,
+    /// What follows.
+    pub rest: broadcast::Receiver<EventLine>,
+}
+
+/// Why the configuration is not another one now.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ReloadError {
+    /// It is wrong; these are its problems.
+    #[error("{0}")]
+    Wrong(String),
+    /// The daemon ends.
+    #[error("the daemon is stopping")]
+    Stopping,
+}
+
+/// Why an order is not obeyed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum OrderError {
     /// No session has this name.
-    fn reconnect(&self, name: &str) -> impl Future<Output = Result<(), UnknownSession>> + Send;
+    #[error(transparent)]
+    Unknown(#[from] UnknownSession),
+    /// The session was stopped.
+    #[error("session `{name}` is stopped; `autossm start {name}` starts it")]
+    Stopped {
+        /// The session.
+        name: String,
+    },
 }
 
 /// No session has this name.
@@ -52,7 +125,7 @@ pub struct UnknownSession {
 pub struct Refusal {
     /// One word for programs.
     pub error: RefusalKind,
-    /// A sentence for people.
+    /// A sentence for people; the problems of a configuration are several.
     pub message: String,
 }
 
@@ -66,4 +139,23 @@ pub enum RefusalKind {
     UnknownPath,
     /// 405: the path is there, this method is not.
     WrongMethod,
+    /// 409: the session is in a phase in which that cannot be done.
+    WrongPhase,
+    /// 400: the request's body is not what this path takes.
+    BadRequest,
+    /// 413: the request's body is longer than any this API takes.
+    TooLong,
+    /// 422: the configuration is wrong; the one before stays in force.
+    BadConfiguration,
+    /// 503: too many read events already.
+    TooManyReaders,
+    /// 503: the daemon ends.
+    Stopping,
+}
+
+/// The body of `PUT /v1/log-level`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LogLevel {
+    level: String,
 }

@@ -1,65 +1,121 @@
 //! Serves the control API. No client can stall it: each connection has a deadline, and their number has a bound.
 
-use std::sync::Arc;
+use std::fs::File;
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use axum::Router;
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
-use axum::http::StatusCode;
-use axum::response::{IntoResponse, Json, Response};
-use axum::routing::{get, post};
+use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::net::UnixStream;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::ControlHandle;
+use super::routes::{LongLived, router};
 use super::socket::ControlSocket;
-use super::{ControlHandle, Refusal, RefusalKind, UnknownSession};
+use super::stall::Impatient;
 
 /// Clients at once; more wait in the kernel's queue.
 const MOST_CONNECTIONS: usize = 32;
 /// A client that sends no whole request head within this is gone.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(2);
-/// No connection lives longer, whatever it does.
+/// No connection lives longer, unless it reads events or waits for a reload.
 const CONNECTION_TIMEOUT: Duration = Duration::from_secs(10);
+/// What connections get at the end, for an answer or a last event.
+const LAST_WORDS: Duration = Duration::from_millis(500);
 /// Bytes of a request's head; ours have about 100.
 const LARGEST_HEAD: usize = 8 * 1024;
 /// After accepting has failed, out of file descriptors mostly.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 
-/// Answers clients of `socket` until `cancelled`; then drops the connections that are still open, and the socket.
+/// Answers clients of `socket` until `cancelled`; then gives those there are a moment, and removes the socket.
 pub async fn serve(socket: ControlSocket, handle: impl ControlHandle, cancelled: CancellationToken) {
-    let router = router(handle);
+    let router = router(handle, cancelled.clone());
     let permits = Arc::new(Semaphore::new(MOST_CONNECTIONS));
+    let spare = Spare::default();
+    let mut failing = false;
     let mut connections = JoinSet::new();
     loop {
         // Finished connections are reaped here; there are never more than MOST_CONNECTIONS and the one that came.
         while connections.try_join_next().is_some() {}
         tokio::select! {
             () = cancelled.cancelled() => break,
-            next = accept(&socket, Arc::clone(&permits)) => if let Some((stream, permit)) = next {
-                connections.spawn(serve_connection(stream, router.clone(), permit));
+            next = accept(&socket, Arc::clone(&permits), &spare, &mut failing) => if let Some((stream, permit)) = next {
+                let (router, spare) = (router.clone(), spare.clone());
+                connections.spawn(async move {
+                    serve_connection(stream, router, permit).await;
+                    // At once: the descriptor that is free now is wanted by local connections too.
+                    spare.hold();
+                });
             },
         }
+    }
+    let last_words = async { while connections.join_next().await.is_some() {} };
+    if timeout(LAST_WORDS, last_words).await.is_err() {
+        tracing::debug!("closing control connections that linger");
     }
     connections.shutdown().await;
 }
 
+/// A file descriptor held back: when local connections have used up all others, whoever asks for the status is still
+/// answered.
+#[derive(Clone, Debug, Default)]
+struct Spare(Arc<Mutex<Option<File>>>);
+
+impl Spare {
+    fn hold(&self) {
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if file.is_none() {
+            // There will be another moment, if there is none to spare now.
+            *file = File::open("/dev/null").ok();
+        }
+    }
+
+    /// Whether one more descriptor is free now.
+    fn release(&self) -> bool {
+        let mut file = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        file.take().is_some()
+    }
+}
+
 /// The next client that may be one; none when this one may not or there was none.
-async fn accept(socket: &ControlSocket, permits: Arc<Semaphore>) -> Option<(UnixStream, OwnedSemaphorePermit)> {
+async fn accept(
+    socket: &ControlSocket,
+    permits: Arc<Semaphore>,
+    spare: &Spare,
+    failing: &mut bool,
+) -> Option<(UnixStream, OwnedSemaphorePermit)> {
     let permit = permits.acquire_owned().await.ok()?;
+    spare.hold();
     match socket.listener().accept().await {
-        Ok((stream, _)) if is_ours(&stream) => Some((stream, permit)),
-        Ok(_) => None,
+        Ok((stream, _)) => {
+            *failing = false;
+            is_ours(&stream).then_some((stream, permit))
+        }
+        Err(error) if is_exhausted(&error) && spare.release() => {
+            // Without a pause: a local connection would take the place.
+            let (stream, _) = socket.listener().accept().await.ok()?;
+            is_ours(&stream).then_some((stream, permit))
+        }
         Err(error) => {
-            tracing::warn!(%error, "cannot accept a control connection");
+            if !std::mem::replace(failing, true) {
+                tracing::warn!(%error, "cannot accept control connections now, retrying");
+            }
             tokio::time::sleep(ACCEPT_PAUSE).await;
             None
         }
     }
+}
+
+/// Out of file descriptors.
+fn is_exhausted(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    let errno = error.raw_os_error().map(Errno::from_raw_os_error);
+    errno == Some(Errno::MFILE) || errno == Some(Errno::NFILE)
 }
 
 /// The socket's mode keeps others out already; this holds when somebody has changed it.
@@ -83,61 +139,24 @@ pub(super) const fn is_allowed(peer: u32, own: u32) -> bool {
 }
 
 async fn serve_connection(stream: UnixStream, router: Router, _permit: OwnedSemaphorePermit) {
+    let long = LongLived::default();
+    let service = TowerToHyperService::new(router.layer(Extension(long.clone())));
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(LARGEST_HEAD)
-        .serve_connection(TokioIo::new(stream), TowerToHyperService::new(router));
-    match tokio::time::timeout(CONNECTION_TIMEOUT, connection).await {
-        Ok(Ok(())) => {}
-        Ok(Err(error)) => tracing::debug!(%error, "a control connection failed"),
-        Err(_) => tracing::debug!("a control connection took too long"),
-    }
-}
-
-fn router<H: ControlHandle>(handle: H) -> Router {
-    Router::new()
-        .route("/v1/status", get(status::<H>))
-        .route("/v1/sessions/{name}/reconnect", post(reconnect::<H>))
-        .method_not_allowed_fallback(|| async {
-            refuse(
-                StatusCode::METHOD_NOT_ALLOWED,
-                RefusalKind::WrongMethod,
-                "this path has no such method",
-            )
-        })
-        .fallback(|| async { unknown_path() })
-        .with_state(handle)
-}
-
-async fn status<H: ControlHandle>(State(handle): State<H>) -> Response {
-    Json(handle.status().await).into_response()
-}
-
-async fn reconnect<H: ControlHandle>(State(handle): State<H>, name: Result<Path<String>, PathRejection>) -> Response {
-    let Ok(Path(name)) = name else {
-        return unknown_path();
+        // A client that has more to ask connects again: so none can stay for ever.
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(Impatient::new(stream)), service);
+    let mut connection = std::pin::pin!(connection);
+    let ended = match timeout(CONNECTION_TIMEOUT, &mut connection).await {
+        Ok(ended) => ended,
+        // It ends with its client, or when that does not read.
+        Err(_) if long.get() => connection.await,
+        Err(_) => return tracing::debug!("a control connection took too long"),
     };
-    match handle.reconnect(&name).await {
-        Ok(()) => StatusCode::ACCEPTED.into_response(),
-        Err(error @ UnknownSession { .. }) => {
-            refuse(StatusCode::NOT_FOUND, RefusalKind::UnknownSession, &error.to_string())
-        }
+    if let Err(error) = ended {
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        tracing::debug!(%error, cause, "a control connection failed");
     }
-}
-
-fn unknown_path() -> Response {
-    refuse(
-        StatusCode::NOT_FOUND,
-        RefusalKind::UnknownPath,
-        "the control API has no such path",
-    )
-}
-
-fn refuse(status: StatusCode, error: RefusalKind, message: &str) -> Response {
-    let refusal = Refusal {
-        error,
-        message: message.to_owned(),
-    };
-    (status, Json(refusal)).into_response()
 }

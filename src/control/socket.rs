@@ -11,7 +11,7 @@ use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::net::UnixListener;
 
 /// Connections the kernel holds for us until they are accepted.
-const PENDING_CONNECTIONS: i32 = 16;
+const PENDING_CONNECTIONS: i32 = 128;
 
 /// Why there is no control socket.
 #[derive(Debug, thiserror::Error)]

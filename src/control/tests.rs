@@ -1,105 +1,57 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::path::Path;
 
-use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::task::JoinSet;
-use tokio_util::sync::CancellationToken;
 
+use super::fake::Fixture;
 use super::*;
-
-/// A daemon with one session, `db`, that counts what it is asked.
-#[derive(Clone, Default)]
-struct Fake {
-    reconnects: Arc<Mutex<Vec<String>>>,
-}
-
-impl ControlHandle for Fake {
-    async fn status(&self) -> DaemonStatus {
-        DaemonStatus {
-            version: "1.2.3".to_owned(),
-            pid: 7,
-            sessions: Vec::new(),
-        }
-    }
-
-    async fn reconnect(&self, name: &str) -> Result<(), UnknownSession> {
-        if name != "db" {
-            let name = name.to_owned();
-            return Err(UnknownSession { name });
-        }
-        self.reconnects.lock().unwrap().push(name.to_owned());
-        Ok(())
-    }
-}
-
-/// A server on a socket of its own, stopped at the end of a test.
-struct Fixture {
-    fake: Fake,
-    path: PathBuf,
-    cancelled: CancellationToken,
-    tasks: JoinSet<()>,
-    _directory: TempDir,
-}
-
-impl Fixture {
-    fn start() -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("autossm/control.sock");
-        let socket = ControlSocket::bind(&path).unwrap();
-        let (fake, cancelled, mut tasks) = (Fake::default(), CancellationToken::new(), JoinSet::new());
-        tasks.spawn(serve(socket, fake.clone(), cancelled.clone()));
-        Self {
-            fake,
-            path,
-            cancelled,
-            tasks,
-            _directory: directory,
-        }
-    }
-
-    fn client(&self) -> Client {
-        Client::new(&self.path)
-    }
-
-    /// Everything the server answers to these bytes until it closes.
-    async fn raw(&self, request: &[u8]) -> String {
-        let mut stream = UnixStream::connect(&self.path).await.unwrap();
-        // A server that has closed already is one that has seen enough.
-        drop(stream.write_all(request).await);
-        let mut answer = Vec::new();
-        drop(stream.read_to_end(&mut answer).await);
-        String::from_utf8_lossy(&answer).into_owned()
-    }
-
-    async fn stop(mut self) {
-        self.cancelled.cancel();
-        self.tasks.join_next().await.unwrap().unwrap();
-        assert!(!self.path.exists(), "the socket is removed");
-    }
-}
 
 fn mode(path: &Path) -> u32 {
     path.metadata().unwrap().permissions().mode() & 0o777
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_client_gets_status_and_asks_for_reconnects() {
+async fn the_client_asks_for_everything_there_is() {
     let fixture = Fixture::start();
-    let status = fixture.client().status().await.unwrap();
+    let client = fixture.client();
+    let status = client.status().await.unwrap();
     assert_eq!((status.version.as_str(), status.pid), ("1.2.3", 7));
-    fixture.client().reconnect("db").await.unwrap();
-    assert_eq!(*fixture.fake.reconnects.lock().unwrap(), ["db"]);
+    for order in [Order::Reconnect, Order::Restart, Order::Start, Order::Stop] {
+        client.order("db", order).await.unwrap();
+    }
+    client.reconnect_all().await.unwrap();
+    client.set_log_level("debug").await.unwrap();
+    let error = client.set_log_level("loud").await.unwrap_err();
+    assert!(
+        matches!(&error, ClientError::BadRequest { message } if message.contains("`loud`")),
+        "{error}"
+    );
+    // It takes longer than any other question may.
+    let error = client.reload().await.unwrap_err();
+    assert!(
+        matches!(&error, ClientError::BadConfiguration { problems } if problems == "line 1\nline 2"),
+        "{error}"
+    );
+    let asked = [
+        "Reconnect db",
+        "Restart db",
+        "Start db",
+        "Stop db",
+        "Reconnect all",
+        "log debug",
+        "log loud",
+        "reload",
+    ];
+    assert_eq!(fixture.asked(), asked);
     for name in ["other", "", "../status", "a b", "db/reconnect?", "%64b"] {
-        let error = fixture.client().reconnect(name).await.unwrap_err();
+        let error = client.order(name, Order::Reconnect).await.unwrap_err();
         assert!(
             matches!(&error, ClientError::UnknownSession(unknown) if unknown.name == name),
             "{error}"
         );
     }
-    assert_eq!(fixture.fake.reconnects.lock().unwrap().len(), 1);
+    assert_eq!(fixture.asked().len(), asked.len());
     fixture.stop().await;
 }
 
@@ -111,7 +63,11 @@ async fn refusals_are_json_with_a_word_for_programs() {
         ("GET /v2/status", 404, "unknown_path"),
         ("POST /v1/sessions/%ff/reconnect", 404, "unknown_path"),
         ("POST /v1/sessions/x/reconnect", 404, "unknown_session"),
+        ("GET /v1/sessions/x", 404, "unknown_session"),
+        ("POST /v1/sessions/off/reconnect", 409, "wrong_phase"),
+        ("PUT /v1/log-level", 400, "bad_request"),
         ("DELETE /v1/status", 405, "wrong_method"),
+        ("GET /v1/reload", 405, "wrong_method"),
         ("GET /v1/sessions/db/reconnect", 405, "wrong_method"),
     ] {
         let request = format!("{line} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n");
@@ -129,6 +85,11 @@ async fn refusals_are_json_with_a_word_for_programs() {
 async fn garbage_and_slow_clients_do_not_disturb_others() {
     let fixture = Fixture::start();
     let endless = [b"GET /v1/status HTTP/1.1\r\nx: ".as_slice(), &[b'x'; 1 << 20]].concat();
+    let long = format!(
+        "PUT /v1/log-level HTTP/1.1\r\ncontent-length: 9000\r\n\r\n{}",
+        "[".repeat(9000)
+    )
+    .into_bytes();
     for garbage in [
         b"".as_slice(),
         b"\0\0\0\0",
@@ -136,14 +97,16 @@ async fn garbage_and_slow_clients_do_not_disturb_others() {
         b"GET /v1/status\r\n\r\n",
         b"POST /v1/sessions/db/reconnect HTTP/1.1\r\ncontent-length: 99999999999999999999\r\n\r\n",
         b"GET /v1/sta",
+        b"PUT /v1/log-level HTTP/1.1\r\ncontent-length: 100\r\n\r\n{\"level\":",
         &endless,
+        &long,
     ] {
         // Ends because the server closes, whatever was sent.
         let answer = fixture.raw(garbage).await;
         assert!(!answer.contains(" 200 "), "{answer}");
         fixture.client().status().await.unwrap();
     }
-    assert!(fixture.fake.reconnects.lock().unwrap().is_empty());
+    assert_eq!(fixture.asked(), [""; 0]);
     fixture.stop().await;
 }
 

@@ -1,5 +1,7 @@
 //! What systemd is told. Without systemd nothing happens.
 
+use std::collections::BTreeMap;
+
 use autossm_proto::session::Phase;
 use sd_notify::NotifyState;
 
@@ -15,19 +17,34 @@ const ORDER: [Phase; 8] = [
     Phase::Stopped,
 ];
 
+/// All sessions by name.
+type Phases = BTreeMap<String, Phase>;
+
 /// The daemon is up: its listeners have been opened, or are being retried.
-pub(super) fn ready(phases: &[Phase]) {
-    tell(&[NotifyState::Ready, NotifyState::Status(&summary(phases))]);
+pub(super) fn ready(phases: &Phases) {
+    tell(&[NotifyState::Ready, NotifyState::Status(&summary(&list(phases)))]);
 }
 
 /// One line for `systemctl status`.
-pub(super) fn status(phases: &[Phase]) {
-    tell(&[NotifyState::Status(&summary(phases))]);
+pub(super) fn status(phases: &Phases) {
+    tell(&[NotifyState::Status(&summary(&list(phases)))]);
 }
 
 /// The daemon ends.
 pub(super) fn stopping() {
-    tell(&[NotifyState::Stopping, NotifyState::Status("terminating sessions")]);
+    tell(&[NotifyState::Stopping, NotifyState::Status("stopping sessions")]);
+}
+
+/// The configuration is read again; `ready` says that this is over.
+pub(super) fn reloading() {
+    match NotifyState::monotonic_usec_now() {
+        Ok(now) => tell(&[NotifyState::Reloading, now]),
+        Err(error) => tracing::debug!(%error, "no monotonic clock for the service manager"),
+    }
+}
+
+fn list(phases: &Phases) -> Vec<Phase> {
+    phases.values().copied().collect()
 }
 
 fn tell(states: &[NotifyState<'_>]) {

@@ -3,49 +3,113 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use autossm_proto::Timestamp;
 use futures_util::future::join_all;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
-use crate::config::SessionSettings;
-use crate::control::{ControlHandle, UnknownSession};
-use crate::status::{DaemonStatus, SessionStatus};
-use crate::supervisor::{SessionHandle, status_without_task};
+use super::log::LogControl;
+use crate::clock::Clock;
+use crate::config::{OnExit, SessionSettings};
+use crate::control::{ControlHandle, OrderError, ReloadError, Subscription, UnknownSession};
+use crate::status::{DaemonStatus, Event, ReloadStatus, SessionStatus};
+use crate::supervisor::{Ending, Obedience, Order, PhaseBoard, SessionHandle, status_without_task};
 
 /// A session's task that does not answer within this is reported as such: one must not hide the others.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// The daemon's sessions, in the order of their names. It never changes, so copies need no lock.
+/// The answer to a reload.
+pub(super) type ReloadAnswer = Result<ReloadStatus, ReloadError>;
+
+/// The daemon's sessions, in the order of their names; clones share them. Only the daemon's loop changes them.
 #[derive(Clone, Debug)]
-pub(super) struct Registry(Arc<[Entry]>);
+pub(super) struct Registry {
+    clock: Clock,
+    entries: watch::Sender<Arc<[Entry]>>,
+    last_reload: watch::Sender<Option<LastReload>>,
+    board: PhaseBoard,
+    log: Arc<dyn LogControl>,
+    reloads: mpsc::Sender<oneshot::Sender<ReloadAnswer>>,
+}
 
 /// One session.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    pub(super) settings: SessionSettings,
+    pub(super) settings: Arc<SessionSettings>,
     pub(super) handle: SessionHandle,
 }
 
+#[derive(Clone, Debug)]
+struct LastReload {
+    at: Timestamp,
+    ok: bool,
+    message: String,
+}
+
 impl Registry {
-    pub(super) fn new(entries: Vec<Entry>) -> Self {
-        Self(entries.into())
+    /// Without sessions. Who asks for a reload is in the queue that comes with it.
+    pub(super) fn new(
+        clock: Clock,
+        board: PhaseBoard,
+        log: Arc<dyn LogControl>,
+    ) -> (Self, mpsc::Receiver<oneshot::Sender<ReloadAnswer>>) {
+        let (reloads, queue) = mpsc::channel(1);
+        let registry = Self {
+            clock,
+            entries: watch::Sender::new(Arc::new([])),
+            last_reload: watch::Sender::new(None),
+            board,
+            log,
+            reloads,
+        };
+        (registry, queue)
     }
 
-    pub(super) fn len(&self) -> usize {
-        self.0.len()
+    pub(super) fn entries(&self) -> Arc<[Entry]> {
+        Arc::clone(&self.entries.borrow())
     }
 
-    /// Terminates all sessions; returns when the last has ended.
-    pub(super) async fn stop(&self) {
-        let stops = self.0.iter().map(|entry| async {
-            if let Err(gone) = entry.handle.stop().await {
-                tracing::debug!(session = entry.settings.name, %gone, "nothing to stop");
-            }
+    pub(super) fn replace(&self, mut entries: Vec<Entry>) {
+        entries.sort_by(|a, b| a.settings.name.cmp(&b.settings.name));
+        self.entries.send_replace(entries.into());
+    }
+
+    fn entry(&self, name: &str) -> Option<Entry> {
+        let entries = self.entries.borrow();
+        entries.iter().find(|entry| entry.settings.name == name).cloned()
+    }
+
+    /// Notes how a reload went: status and events tell it.
+    pub(super) fn reloaded(&self, ok: bool, message: &str) -> ReloadStatus {
+        let reload = LastReload {
+            at: self.clock.now(),
+            ok,
+            message: message.to_owned(),
+        };
+        let status = reload.status(reload.at);
+        self.last_reload.send_replace(Some(reload));
+        self.board.announce(Event::Reload {
+            ok,
+            message: message.to_owned(),
         });
-        join_all(stops).await;
+        status
+    }
+
+    /// Ends all sessions as their settings say; returns when the last has ended.
+    pub(super) async fn end(&self) {
+        let entries = self.entries();
+        join_all(entries.iter().map(|entry| entry.end(ending(entry.settings.on_exit)))).await;
     }
 }
 
 impl Entry {
+    /// Ends the session's task.
+    pub(super) async fn end(&self, ending: Ending) {
+        if let Err(gone) = self.handle.end(ending).await {
+            tracing::debug!(session = self.settings.name, %gone, "nothing to end");
+        }
+    }
+
     async fn status(&self) -> SessionStatus {
         let cause = match timeout(ANSWER_TIMEOUT, self.handle.status()).await {
             Ok(Ok(status)) => return status,
@@ -54,28 +118,112 @@ impl Entry {
         };
         status_without_task(&self.settings, &cause)
     }
+
+    async fn order(&self, order: Order) -> Obedience {
+        let session = &self.settings.name;
+        let asked = order_name(order);
+        match timeout(ANSWER_TIMEOUT, self.handle.order(order)).await {
+            Ok(Ok(Obedience::Begun)) => tracing::info!(session, "{asked} requested"),
+            Ok(Ok(Obedience::Stopped)) => return Obedience::Stopped,
+            Ok(Err(gone)) => tracing::warn!(session, %gone, "no {asked}"),
+            // It is in the session's queue and will be done.
+            Err(_) => tracing::warn!(session, "the session's task is slow to {asked}"),
+        }
+        Obedience::Begun
+    }
+}
+
+impl LastReload {
+    fn status(&self, now: Timestamp) -> ReloadStatus {
+        ReloadStatus {
+            ago_ms: u64::try_from(now.since(self.at).as_millis()).unwrap_or(u64::MAX),
+            ok: self.ok,
+            message: self.message.clone(),
+        }
+    }
 }
 
 impl ControlHandle for Registry {
     async fn status(&self) -> DaemonStatus {
+        let entries = self.entries();
+        let last_reload = self.last_reload.borrow().clone();
         DaemonStatus {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
-            sessions: join_all(self.0.iter().map(Entry::status)).await,
+            log_level: self.log.level(),
+            last_reload: last_reload.map(|reload| reload.status(self.clock.now())),
+            sessions: join_all(entries.iter().map(Entry::status)).await,
         }
     }
 
-    async fn reconnect(&self, name: &str) -> Result<(), UnknownSession> {
-        let named = |entry: &&Entry| entry.settings.name == name;
-        let Some(entry) = self.0.iter().find(named) else {
-            return Err(UnknownSession { name: name.to_owned() });
+    async fn session(&self, name: &str) -> Option<SessionStatus> {
+        Some(self.entry(name)?.status().await)
+    }
+
+    async fn order(&self, name: &str, order: Order) -> Result<(), OrderError> {
+        let name = name.to_owned();
+        let Some(entry) = self.entry(&name) else {
+            return Err(UnknownSession { name }.into());
         };
-        match timeout(ANSWER_TIMEOUT, entry.handle.reconnect()).await {
-            Ok(Ok(())) => tracing::info!(session = name, "reconnect requested"),
-            Ok(Err(gone)) => tracing::warn!(session = name, %gone, "no reconnect"),
-            // It is in the session's queue and will be done.
-            Err(_) => tracing::warn!(session = name, "the session's task is slow to reconnect"),
+        match entry.order(order).await {
+            Obedience::Begun => Ok(()),
+            Obedience::Stopped => Err(OrderError::Stopped { name }),
         }
+    }
+
+    async fn order_all(&self, order: Order) {
+        let entries = self.entries();
+        join_all(entries.iter().map(|entry| entry.order(order))).await;
+    }
+
+    async fn reload(&self) -> ReloadAnswer {
+        let (reply, answer) = oneshot::channel();
+        // Both errors mean that the daemon's loop has ended.
+        let Ok(()) = self.reloads.send(reply).await else {
+            return Err(ReloadError::Stopping);
+        };
+        answer.await.unwrap_or(Err(ReloadError::Stopping))
+    }
+
+    fn set_log_level(&self, level: &str) -> Result<(), String> {
+        self.log.set_level(level)?;
+        tracing::info!(level, "log level changed");
         Ok(())
+    }
+
+    fn subscribe(&self) -> Subscription {
+        // In this order: what happens in between is told twice rather than not at all.
+        let rest = self.board.subscribe();
+        let phases = self.board.watch();
+        let hello = Event::Hello {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+        };
+        let sessions = phases.borrow().clone();
+        let sessions = sessions
+            .into_iter()
+            .map(|(session, phase)| Event::Session { session, phase });
+        let first = std::iter::once(hello).chain(sessions);
+        Subscription {
+            first: first.map(|event| self.board.line(event)).collect(),
+            rest,
+        }
+    }
+}
+
+/// What `on_exit` asks for.
+const fn ending(on_exit: OnExit) -> Ending {
+    match on_exit {
+        OnExit::Detach => Ending::Detach,
+        OnExit::Terminate => Ending::Terminate,
+    }
+}
+
+const fn order_name(order: Order) -> &'static str {
+    match order {
+        Order::Reconnect => "reconnect",
+        Order::Restart => "restart",
+        Order::Start => "start",
+        Order::Stop => "stop",
     }
 }

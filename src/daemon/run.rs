@@ -1,39 +1,46 @@
 //! The daemon's own loop.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
 
-use autossm_proto::session::Phase;
+use autossm_proto::session::{NetworkChange, Phase};
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use rustix::process::{Resource, getrlimit, setrlimit};
-use tokio::sync::{mpsc, watch};
+use rustls::ClientConfig;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::DaemonError;
-use super::notify;
-use super::registry::{Entry, Registry};
-use super::signals::Signals;
+use super::log::LogControl;
+use super::machine::Machine;
+use super::registry::{Entry, Registry, ReloadAnswer};
+use super::reload::Step;
+use super::signals::{Signals, Wish};
+use super::{DaemonError, notify};
 use crate::aws::ControlPlanes;
 use crate::clock::Clock;
-use crate::config::Settings;
-use crate::control::{self, ControlSocket};
-use crate::supervisor::{Keeper, PhaseBoard, Resources};
+use crate::config::{Environment, SessionSettings, Settings};
+use crate::control::{self, ControlHandle, ControlSocket, Order};
+use crate::status::Event;
+use crate::supervisor::{END_TIMEOUT, Keeper, NetworkBoard, PhaseBoard, Resources};
 use crate::transport::{Dialer, client_config};
 
-/// The longest orderly stop: a session's own limit and some time for what follows it.
-const STOP_TIMEOUT: Duration = Duration::from_secs(4);
-
 /// What the daemon is told besides its configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// Where the control socket is to be.
     pub socket: PathBuf,
+    /// The configuration that was named; none for the usual places. Read again at a reload.
+    pub config: Option<PathBuf>,
+    /// Where the usual places are.
+    pub environment: Environment,
+    /// Changes what is logged.
+    pub log: Arc<dyn LogControl>,
 }
 
-/// Holds the sessions of `settings` until SIGTERM or SIGINT, then terminates them.
+/// Holds the sessions of `settings` until SIGTERM or SIGINT, then leaves or terminates them as they say.
 ///
 /// A port that is taken, a missing login, a network that is down: all that is a session's own matter, shown in its
 /// status and tried again; it does not end the daemon.
@@ -46,88 +53,147 @@ pub async fn run(settings: Settings, options: Options) -> Result<(), DaemonError
     tracing::info!(
         version = env!("CARGO_PKG_VERSION"),
         control_socket = %options.socket.display(),
-        "holding {} {}",
-        settings.sessions.len(),
-        if settings.sessions.len() == 1 { "session" } else { "sessions" },
+        "holding {}",
+        sessions(settings.sessions.len()),
     );
     raise_file_limit();
-    let mut daemon = Daemon::start(settings, signals, socket)?;
+    let mut daemon = Daemon::start(settings, options, signals, socket)?;
     let signal = daemon.hold().await;
     daemon.stop(signal).await
 }
 
 #[derive(Debug)]
-struct Daemon {
+pub(super) struct Daemon {
+    pub(super) options: Options,
+    /// In force now.
+    pub(super) settings: Settings,
     signals: Signals,
-    registry: Registry,
-    /// One keeper each.
-    sessions: JoinSet<()>,
-    phases: watch::Receiver<Vec<Phase>>,
+    pub(super) registry: Registry,
+    pub(super) board: PhaseBoard,
+    maker: Maker,
+    /// One keeper each; they return their sessions' names.
+    sessions: JoinSet<String>,
+    /// Sessions whose keepers have been told to end.
+    pub(super) ending: BTreeSet<String>,
+    phases: watch::Receiver<BTreeMap<String, Phase>>,
     /// Closed once all listeners have been tried; none from then on.
     listening: Option<mpsc::Receiver<()>>,
+    /// The step of a reload that is under way.
+    pub(super) reloading: JoinSet<Happening>,
+    reload_asked: mpsc::Receiver<oneshot::Sender<ReloadAnswer>>,
+    /// SIGHUP came while a reload was under way.
+    reload_again: bool,
+    machine: Machine,
     /// The control server.
     control: JoinSet<()>,
     control_end: CancellationToken,
 }
 
+/// Makes sessions.
+#[derive(Debug)]
+struct Maker {
+    tls: Arc<ClientConfig>,
+    seeds: StdRng,
+    network: NetworkBoard,
+    planes: ControlPlanes,
+    /// Held until the first sessions have been made.
+    listening: Option<mpsc::Sender<()>>,
+}
+
 /// What happened.
 #[derive(Debug)]
-enum Happening {
-    Signal(&'static str),
+pub(super) enum Happening {
+    Signal(Wish),
     Listening,
     Phases,
-    SessionEnded(Result<(), JoinError>),
+    Network(NetworkChange),
+    ReloadAsked(oneshot::Sender<ReloadAnswer>),
+    Reload(Step),
+    ReloadFailed(JoinError),
+    SessionEnded(Result<String, JoinError>),
     ControlEnded(Result<(), JoinError>),
 }
 
 impl Daemon {
-    fn start(settings: Settings, signals: Signals, socket: ControlSocket) -> Result<Self, DaemonError> {
-        let tls = client_config()?;
-        let mut seeds = StdRng::try_from_rng(&mut SysRng)?;
-        let board = PhaseBoard::new(settings.sessions.len());
-        let phases = board.watch();
-        let mut planes = ControlPlanes::new(Clock);
+    fn start(
+        settings: Settings,
+        options: Options,
+        signals: Signals,
+        socket: ControlSocket,
+    ) -> Result<Self, DaemonError> {
+        let board = PhaseBoard::new(Clock);
         let (listening_sender, listening) = mpsc::channel(1);
-        let mut sessions = JoinSet::new();
-        let mut entries = Vec::new();
-        for (index, session) in settings.sessions.into_iter().enumerate() {
-            let resources = Resources {
-                clock: Clock,
-                control: planes.control_plane(&session),
-                dialer: Dialer::new(Arc::clone(&tls), planes.signer(&session)),
-                phases: board.slot(index),
-                seeds: StdRng::from_rng(&mut seeds),
-            };
-            let (keeper, handle) = Keeper::new(session.clone(), resources);
-            sessions.spawn(keeper.run(listening_sender.clone()));
-            entries.push(Entry {
-                settings: session,
-                handle,
-            });
-        }
-        let registry = Registry::new(entries);
+        let maker = Maker {
+            tls: client_config()?,
+            seeds: StdRng::try_from_rng(&mut SysRng)?,
+            network: NetworkBoard::default(),
+            planes: ControlPlanes::new(Clock),
+            listening: Some(listening_sender),
+        };
+        let (registry, reload_asked) = Registry::new(Clock, board.clone(), Arc::clone(&options.log));
         let control_end = CancellationToken::new();
-        let mut control = JoinSet::new();
-        control.spawn(control::serve(socket, registry.clone(), control_end.clone()));
-        Ok(Self {
+        let mut daemon = Self {
+            options,
+            settings,
             signals,
-            registry,
-            sessions,
-            phases,
+            registry: registry.clone(),
+            phases: board.watch(),
+            board,
+            maker,
+            sessions: JoinSet::new(),
+            ending: BTreeSet::new(),
             listening: Some(listening),
-            control,
-            control_end,
-        })
+            reloading: JoinSet::new(),
+            reload_asked,
+            reload_again: false,
+            machine: Machine::watch(Clock),
+            control: JoinSet::new(),
+            control_end: control_end.clone(),
+        };
+        let first = daemon.settings.sessions.clone();
+        let entries = first.into_iter().map(|session| daemon.start_session(session)).collect();
+        daemon.maker.listening = None;
+        daemon.registry.replace(entries);
+        daemon.control.spawn(control::serve(socket, registry, control_end));
+        Ok(daemon)
+    }
+
+    /// Holds one more session.
+    pub(super) fn start_session(&mut self, session: SessionSettings) -> Entry {
+        let maker = &mut self.maker;
+        let resources = Resources {
+            clock: Clock,
+            control: maker.planes.control_plane(&session),
+            dialer: Dialer::new(Arc::clone(&maker.tls), maker.planes.signer(&session)),
+            network: maker.network.clone(),
+            phases: self.board.slot(&session.name),
+            seeds: StdRng::from_rng(&mut maker.seeds),
+        };
+        // Only the first sessions are waited for; nobody listens to the sender of a later one.
+        let listening = maker.listening.clone().unwrap_or_else(|| mpsc::channel(1).0);
+        let (keeper, handle) = Keeper::new(session.clone(), resources);
+        self.sessions.spawn(keeper.run(listening));
+        Entry {
+            settings: Arc::new(session),
+            handle,
+        }
     }
 
     /// Returns with the name of the signal that asks for the end.
     async fn hold(&mut self) -> &'static str {
         loop {
             match self.next().await {
-                Happening::Signal(name) => return name,
+                Happening::Signal(Wish::End(name)) => return name,
+                Happening::Signal(Wish::Reload) if self.reloading.is_empty() => self.begin_reload(None),
+                Happening::Signal(Wish::Reload) => self.reload_again = true,
+                Happening::Signal(Wish::Reconnect) => {
+                    let registry = self.registry.clone();
+                    // Answers within a second; sessions that are slow do it later.
+                    registry.order_all(Order::Reconnect).await;
+                }
                 Happening::Listening => {
                     self.listening = None;
-                    notify::ready(&self.phases.borrow_and_update());
+                    self.notify_ready();
                 }
                 Happening::Phases => {
                     let phases = self.phases.borrow_and_update();
@@ -136,18 +202,28 @@ impl Daemon {
                         notify::status(&phases);
                     }
                 }
-                Happening::SessionEnded(Ok(())) => {
-                    tracing::error!("a session's task ended unasked; restart autossm to hold it again");
+                Happening::Network(change) => {
+                    tracing::info!("{change}: every session looks whether it is still there, or tries again now");
+                    self.maker.planes.renew();
+                    self.maker.network.tell(change);
                 }
-                Happening::SessionEnded(Err(error)) => {
-                    tracing::error!(%error, "a session's task failed; restart autossm to hold it again");
+                Happening::ReloadAsked(asker) => self.begin_reload(Some(asker)),
+                Happening::Reload(step) => self.go_on_reloading(step),
+                Happening::ReloadFailed(error) => {
+                    tracing::error!(%error, "the reload failed inside, so nothing has changed; please report this");
+                    self.notify_ready();
                 }
+                Happening::SessionEnded(ended) => self.session_ended(ended),
                 Happening::ControlEnded(ended) => {
                     tracing::error!(
                         ?ended,
                         "the control socket's server failed; sessions go on, restart autossm to reach them",
                     );
                 }
+            }
+            if self.reload_again && self.reloading.is_empty() {
+                self.reload_again = false;
+                self.begin_reload(None);
             }
         }
     }
@@ -160,31 +236,62 @@ impl Daemon {
                 None => std::future::pending().await,
             }
         };
+        let idle = self.reloading.is_empty();
         tokio::select! {
             biased;
-            name = self.signals.next() => Happening::Signal(name),
+            wish = self.signals.next() => Happening::Signal(wish),
             _ = listening => Happening::Listening,
             Ok(()) = self.phases.changed() => Happening::Phases,
+            change = self.machine.next() => Happening::Network(change),
+            Some(step) = self.reloading.join_next() => step.unwrap_or_else(Happening::ReloadFailed),
+            Some(asker) = self.reload_asked.recv(), if idle => Happening::ReloadAsked(asker),
             Some(ended) = self.sessions.join_next() => Happening::SessionEnded(ended),
             Some(ended) = self.control.join_next() => Happening::ControlEnded(ended),
         }
     }
 
-    /// Terminates all sessions and resets their local connections; a second signal ends it at once.
+    fn session_ended(&mut self, ended: Result<String, JoinError>) {
+        match ended {
+            Ok(session) if self.ending.remove(&session) => tracing::debug!(session, "ended"),
+            Ok(session) => {
+                tracing::error!(
+                    session,
+                    "the session's task ended unasked; restart autossm to hold it again"
+                );
+            }
+            Err(error) => {
+                tracing::error!(%error, "a session's task failed; restart autossm to hold it again");
+            }
+        }
+    }
+
+    pub(super) fn notify_ready(&mut self) {
+        // Before the first READY a reload has nothing to say.
+        if self.listening.is_none() {
+            notify::ready(&self.phases.borrow_and_update());
+        }
+    }
+
+    /// Ends all sessions and resets their local connections; a second signal ends it at once.
     async fn stop(mut self, signal: &'static str) -> Result<(), DaemonError> {
         notify::stopping();
+        let signal_name = signal.to_owned();
+        self.board.announce(Event::Stopping { signal: signal_name });
+        // Who waits for a reload is told that there will be none.
+        self.reload_asked.close();
+        self.reloading.abort_all();
         tracing::info!(
-            "{signal}: terminating {} sessions; a second signal stops at once",
-            self.registry.len(),
+            "{signal}: stopping {}; a second signal stops at once",
+            sessions(self.registry.entries().len()),
         );
         let stopped = async {
-            self.registry.stop().await;
+            self.registry.end().await;
             while self.sessions.join_next().await.is_some() {}
         };
         tokio::select! {
             biased;
-            _ = self.signals.next() => return Err(DaemonError::Forced),
-            stopped = tokio::time::timeout(STOP_TIMEOUT, stopped) => if stopped.is_err() {
+            _ = self.signals.end() => return Err(DaemonError::Forced),
+            stopped = tokio::time::timeout(END_TIMEOUT, stopped) => if stopped.is_err() {
                 tracing::warn!("not all sessions ended in time; those live on until they time out");
             },
         }
@@ -193,6 +300,12 @@ impl Daemon {
         tracing::info!("stopped");
         Ok(())
     }
+}
+
+/// `1 session`, `2 sessions`.
+fn sessions(count: usize) -> String {
+    let s = if count == 1 { "" } else { "s" };
+    format!("{count} session{s}")
 }
 
 /// Allows as many open files as we may have: each local connection is one, and the usual 1024 are soon used up.

@@ -1,4 +1,4 @@
-//! The signals that ask for an end.
+//! What signals ask for.
 
 use std::io;
 
@@ -9,6 +9,19 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) struct Signals {
     terminate: Signal,
     interrupt: Signal,
+    hangup: Signal,
+    user1: Signal,
+}
+
+/// What one asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wish {
+    /// The end. The signal's name is for the log.
+    End(&'static str),
+    /// SIGHUP: the configuration again.
+    Reload,
+    /// SIGUSR1: all sessions attach anew.
+    Reconnect,
 }
 
 impl Signals {
@@ -16,16 +29,30 @@ impl Signals {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+            user1: signal(SignalKind::user_defined1())?,
         })
     }
 
-    /// The name of the next one. Cancel safe.
-    pub(super) async fn next(&mut self) -> &'static str {
+    /// What the next one asks for. Cancel safe.
+    pub(super) async fn next(&mut self) -> Wish {
         tokio::select! {
-            Some(()) = self.terminate.recv() => "SIGTERM",
-            Some(()) = self.interrupt.recv() => "SIGINT",
-            // Neither can come any more, which tokio does not let happen while the runtime lives.
+            Some(()) = self.terminate.recv() => Wish::End("SIGTERM"),
+            Some(()) = self.interrupt.recv() => Wish::End("SIGINT"),
+            Some(()) = self.hangup.recv() => Wish::Reload,
+            Some(()) = self.user1.recv() => Wish::Reconnect,
+            // None can come any more, which tokio does not let happen while the runtime lives.
             else => std::future::pending().await,
+        }
+    }
+
+    /// Waits for one that asks for the end. Cancel safe.
+    pub(super) async fn end(&mut self) -> &'static str {
+        loop {
+            match self.next().await {
+                Wish::End(name) => return name,
+                Wish::Reload | Wish::Reconnect => tracing::info!("signal ignored: autossm is stopping"),
+            }
         }
     }
 }

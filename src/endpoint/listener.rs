@@ -80,6 +80,16 @@ impl Listeners {
         }
     }
 
+    /// No place at all: nothing is accepted.
+    pub fn none() -> Self {
+        Self {
+            states: Vec::new(),
+            news: mpsc::channel(1).1,
+            accepted: mpsc::channel(1).1,
+            tasks: JoinSet::new(),
+        }
+    }
+
     /// The next local connection, once `accepting`. Cancel safe.
     pub async fn accept(&mut self, accepting: bool) -> LocalSocket {
         loop {

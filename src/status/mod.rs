@@ -1,9 +1,12 @@
 //! What sessions look like from outside: plain values, the JSON of `autossm status --json` and of the control API.
 
+mod event;
 mod snapshot;
 
 use autossm_proto::session::{DropCause, Figures, Phase, Trouble};
 use serde::{Deserialize, Serialize};
+
+pub use event::{Event, EventLine};
 
 /// The daemon and all its sessions at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -12,8 +15,25 @@ pub struct DaemonStatus {
     pub version: String,
     /// Its process id.
     pub pid: u32,
+    /// What it logs now.
+    #[serde(default)]
+    pub log_level: String,
+    /// The last time the configuration was read again; none before the first.
+    #[serde(default)]
+    pub last_reload: Option<ReloadStatus>,
     /// In the order of their names.
     pub sessions: Vec<SessionStatus>,
+}
+
+/// How reading the configuration again went.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReloadStatus {
+    /// Milliseconds since then.
+    pub ago_ms: u64,
+    /// Whether it is in force; else nothing has changed.
+    pub ok: bool,
+    /// What changed, or why nothing did.
+    pub message: String,
 }
 
 /// One session.

@@ -7,10 +7,19 @@ use crate::status::SessionStatus;
 /// Messages that may wait for a session's task.
 const QUEUE: usize = 16;
 
-/// The session's task does not answer: it has been stopped, or is being restarted after a fault.
+/// The session's task does not answer: it has ended, or is being restarted after a fault.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the session's task does not answer; it has stopped or is being restarted")]
+#[error("the session's task does not answer; it has ended or is being restarted")]
 pub struct SessionGone;
+
+/// What becomes of the AWS session when its task ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// It is left as it is, to be resumed or to time out.
+    Detach,
+    /// It is terminated.
+    Terminate,
+}
 
 /// Reaches one session's task; clones reach the same one.
 #[derive(Clone, Debug)]
@@ -22,8 +31,30 @@ pub struct SessionHandle {
 #[derive(Debug)]
 pub(super) enum Message {
     Status(Reply<SessionStatus>),
-    Reconnect(Reply<()>),
-    Stop(Reply<()>),
+    Order(Order, Reply<Obedience>),
+    End(Ending, Reply<()>),
+}
+
+/// What a user can ask of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Order {
+    /// Skips the wait for the next attempt, or drops a live websocket and re-attaches.
+    Reconnect,
+    /// Ends the AWS session and its local connections, and starts a new one.
+    Restart,
+    /// Goes on with a stopped session; nothing to do for any other.
+    Start,
+    /// Ends the AWS session and its local connections, and listens no more until it is started.
+    Stop,
+}
+
+/// What has become of an order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Obedience {
+    /// It has begun.
+    Begun,
+    /// The session is stopped, and only a start changes that.
+    Stopped,
 }
 
 /// Where an answer goes.
@@ -53,21 +84,21 @@ impl SessionHandle {
         self.ask(Message::Status).await
     }
 
-    /// Skips the wait for the next attempt, or drops a live websocket and re-attaches.
+    /// Gives the order; what it brings about has only begun when this returns, if it is obeyed at all.
     ///
     /// # Errors
     /// The task has ended.
-    pub async fn reconnect(&self) -> Result<(), SessionGone> {
-        self.ask(Message::Reconnect).await
+    pub async fn order(&self, order: Order) -> Result<Obedience, SessionGone> {
+        self.ask(|reply| Message::Order(order, reply)).await
     }
 
-    /// Terminates the AWS session and resets its local connections; returns when the task has done so, after a few
-    /// seconds at most.
+    /// Ends the task: what local connections have sent is still delivered, if that can be done in time; then they are
+    /// reset and the AWS session is left or terminated. Returns when all that is done, after a few seconds at most.
     ///
     /// # Errors
     /// The task has ended already.
-    pub async fn stop(&self) -> Result<(), SessionGone> {
-        self.ask(Message::Stop).await
+    pub async fn end(&self, ending: Ending) -> Result<(), SessionGone> {
+        self.ask(|reply| Message::End(ending, reply)).await
     }
 
     async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, SessionGone> {

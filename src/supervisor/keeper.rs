@@ -10,10 +10,11 @@ use rand::RngExt;
 use rand::rngs::StdRng;
 use tokio::sync::mpsc;
 
-use super::handle::{Message, SessionHandle};
+use super::handle::{Message, Obedience, Order, SessionHandle};
+use super::network::NetworkBoard;
 use super::phases::PhaseSlot;
 use super::report;
-use super::task::{Supervisor, Tools};
+use super::task::{Keep, Supervisor, Tools};
 use crate::aws::ControlPlane;
 use crate::clock::Clock;
 use crate::config::SessionSettings;
@@ -32,6 +33,8 @@ pub struct Resources {
     pub control: Arc<dyn ControlPlane>,
     /// Opens its websockets.
     pub dialer: Dialer,
+    /// Tells of changes of the machine's network.
+    pub network: NetworkBoard,
     /// Where its phases are shown.
     pub phases: PhaseSlot,
     /// Seeds the ids and waits of each run.
@@ -44,6 +47,8 @@ pub struct Keeper {
     settings: SessionSettings,
     resources: Resources,
     messages: mpsc::Receiver<Message>,
+    /// False once a user has stopped the session; outlives a fault of its task.
+    wanted: bool,
 }
 
 impl Keeper {
@@ -54,44 +59,58 @@ impl Keeper {
             settings,
             resources,
             messages,
+            wanted: true,
         };
         (keeper, handle)
     }
 
-    /// Keeps the session until it is stopped. `listening` is dropped once each of its listeners has been tried.
-    pub async fn run(mut self, listening: mpsc::Sender<()>) {
+    /// Keeps the session until it is told to end. `listening` is dropped once each of its listeners has been tried.
+    /// Returns the session's name.
+    pub async fn run(mut self, listening: mpsc::Sender<()>) -> String {
         let mut listening = Some(listening);
         loop {
             // What a panic leaves behind is dropped with the future; only the queue of messages goes on, and it
             // is whole between two receives.
             let run = AssertUnwindSafe(self.run_once(&mut listening)).catch_unwind();
             if run.await.is_ok() {
-                return;
+                return self.settings.name;
             }
             listening = None;
-            self.resources.phases.set(Phase::Stopped);
+            let cause = "internal error; starts again in a few seconds";
+            self.resources.phases.set(Phase::Stopped, Phase::Stopped, cause);
             tracing::error!(
                 session = self.settings.name,
                 "the session's task failed inside; its local connections are closed and it starts again in {PAUSE:?}; please report this",
             );
             if self.pause().await.is_break() {
-                return;
+                return self.settings.name;
             }
         }
     }
 
     async fn run_once(&mut self, listening: &mut Option<mpsc::Sender<()>>) {
-        let listeners = Listeners::open(&self.settings.name, &self.settings.forward).await;
+        let listeners = if self.wanted {
+            Listeners::open(&self.settings.name, &self.settings.forward).await
+        } else {
+            Listeners::none()
+        };
         *listening = None;
         let resources = &mut self.resources;
         let tools = Tools {
             clock: resources.clock,
             control: Arc::clone(&resources.control),
             dialer: resources.dialer.clone(),
+            network: resources.network.listen(),
             id_seed: resources.seeds.random(),
             wait_seed: resources.seeds.random(),
         };
-        let supervisor = Supervisor::new(&self.settings, tools, listeners, &mut self.messages, &resources.phases);
+        let keep = Keep {
+            settings: &self.settings,
+            messages: &mut self.messages,
+            phases: &resources.phases,
+            wanted: &mut self.wanted,
+        };
+        let supervisor = Supervisor::new(keep, tools, listeners);
         Box::pin(supervisor.run()).await;
     }
 
@@ -110,11 +129,20 @@ impl Keeper {
                     &self.settings,
                     "internal error; starts again in a few seconds",
                 )),
-                Some(Message::Reconnect(reply)) => {
-                    reply.answer(());
+                Some(Message::Order(order, reply)) => {
+                    self.wanted = match order {
+                        Order::Reconnect => self.wanted,
+                        Order::Restart | Order::Start => true,
+                        Order::Stop => false,
+                    };
+                    reply.answer(if self.wanted || order == Order::Stop {
+                        Obedience::Begun
+                    } else {
+                        Obedience::Stopped
+                    });
                     return Continue(());
                 }
-                Some(Message::Stop(reply)) => {
+                Some(Message::End(_, reply)) => {
                     reply.answer(());
                     return Break(());
                 }

@@ -5,7 +5,7 @@ use std::task::{Context, Poll};
 use autossm_proto::Timestamp;
 use autossm_proto::session::{DropCause, Epoch, Inbound, Reading, Session};
 
-use crate::transport::Transport;
+use crate::transport::{Transport, has_address};
 
 /// Frames read in one turn, so that writing and local connections get theirs.
 const READ_BATCH: usize = 256;
@@ -62,6 +62,12 @@ impl Link {
 
     pub(super) fn epoch(&self) -> Option<Epoch> {
         self.transport.as_ref().map(Transport::epoch)
+    }
+
+    /// Whether the present websocket's local address is no longer this machine's.
+    pub(super) fn has_lost_its_address(&self) -> bool {
+        let address = self.transport.as_ref().and_then(Transport::local_address);
+        address.is_some_and(|address| !has_address(address))
     }
 
     /// Drops the websocket of this epoch at once; another one stays.

@@ -7,9 +7,11 @@
 
 mod actions;
 mod effects;
+mod ending;
 mod handle;
 mod keeper;
 mod link;
+mod network;
 mod phases;
 mod report;
 mod router;
@@ -19,7 +21,9 @@ mod timer;
 #[cfg(test)]
 mod task_tests;
 
-pub use handle::{SessionGone, SessionHandle};
+pub use ending::END_TIMEOUT;
+pub use handle::{Ending, Obedience, Order, SessionGone, SessionHandle};
 pub use keeper::{Keeper, Resources};
+pub use network::NetworkBoard;
 pub use phases::{PhaseBoard, PhaseSlot};
 pub use report::status_without_task;

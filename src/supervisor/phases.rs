@@ -1,47 +1,98 @@
-//! The phases of all sessions, where the daemon can watch them.
+//! The phases of all sessions and the events of the daemon, where others can watch them.
+
+use std::collections::BTreeMap;
 
 use autossm_proto::session::Phase;
-use tokio::sync::watch;
+use tokio::sync::{broadcast, watch};
 
-/// One place for each session, all in one watched value.
+use super::report;
+use crate::clock::Clock;
+use crate::status::{Event, EventLine, printable};
+
+/// Events kept for a reader that is behind. A busy daemon makes a handful a second.
+const KEPT_EVENTS: usize = 1024;
+
+/// One place for each session, all in one watched value, and the stream of what happens.
 #[derive(Clone, Debug)]
-pub struct PhaseBoard(watch::Sender<Vec<Phase>>);
+pub struct PhaseBoard {
+    clock: Clock,
+    phases: watch::Sender<BTreeMap<String, Phase>>,
+    events: broadcast::Sender<EventLine>,
+}
 
 /// One session's place.
 #[derive(Clone, Debug)]
 pub struct PhaseSlot {
-    board: watch::Sender<Vec<Phase>>,
-    index: usize,
+    board: PhaseBoard,
+    session: String,
 }
 
 impl PhaseBoard {
-    /// A board for so many sessions, all stopped.
-    pub fn new(sessions: usize) -> Self {
-        Self(watch::Sender::new(vec![Phase::Stopped; sessions]))
-    }
-
-    /// The place of one session; there is no other one for the same index.
-    pub fn slot(&self, index: usize) -> PhaseSlot {
-        PhaseSlot {
-            board: self.0.clone(),
-            index,
+    /// A board without sessions.
+    pub fn new(clock: Clock) -> Self {
+        Self {
+            clock,
+            phases: watch::Sender::new(BTreeMap::new()),
+            events: broadcast::Sender::new(KEPT_EVENTS),
         }
     }
 
+    /// The place of this session, stopped; there is no other one of the same name.
+    pub fn slot(&self, session: &str) -> PhaseSlot {
+        self.phases.send_modify(|phases| {
+            phases.insert(session.to_owned(), Phase::Stopped);
+        });
+        PhaseSlot {
+            board: self.clone(),
+            session: session.to_owned(),
+        }
+    }
+
+    /// The session is no longer held.
+    pub fn remove(&self, session: &str) {
+        self.phases.send_if_modified(|phases| phases.remove(session).is_some());
+    }
+
     /// Sees every later change.
-    pub fn watch(&self) -> watch::Receiver<Vec<Phase>> {
-        self.0.subscribe()
+    pub fn watch(&self) -> watch::Receiver<BTreeMap<String, Phase>> {
+        self.phases.subscribe()
+    }
+
+    /// Tells those who read events.
+    pub fn announce(&self, event: Event) {
+        if self.events.receiver_count() > 0 && self.events.send(self.line(event)).is_err() {
+            tracing::trace!("nobody reads events any more");
+        }
+    }
+
+    /// The event as it happens now.
+    pub fn line(&self, event: Event) -> EventLine {
+        let unix_ms = u64::try_from(self.clock.unix_now().as_millis()).unwrap_or(u64::MAX);
+        EventLine { unix_ms, event }
+    }
+
+    /// Every event from now on.
+    pub fn subscribe(&self) -> broadcast::Receiver<EventLine> {
+        self.events.subscribe()
     }
 }
 
 impl PhaseSlot {
-    /// The session is in this phase now.
-    pub(super) fn set(&self, phase: Phase) {
-        self.board.send_if_modified(|phases| {
-            let Some(place) = phases.get_mut(self.index) else {
+    /// The session is in this phase now, for this cause: one log line, one status change, one event.
+    pub(super) fn set(&self, from: Phase, to: Phase, cause: &str) {
+        report::log_phase(&self.session, from, to, cause);
+        self.board.phases.send_if_modified(|phases| {
+            // A session that was removed has no place to come back to.
+            let Some(place) = phases.get_mut(&self.session) else {
                 return false;
             };
-            std::mem::replace(place, phase) != phase
+            std::mem::replace(place, to) != to
+        });
+        self.board.announce(Event::Phase {
+            session: self.session.clone(),
+            from,
+            to,
+            cause: printable(cause),
         });
     }
 }
@@ -51,15 +102,28 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_change_is_news() {
-        let board = PhaseBoard::new(2);
+    fn only_a_change_of_phase_is_news_and_each_cause_is_an_event() {
+        let board = PhaseBoard::new(Clock);
+        let slots = [board.slot("a"), board.slot("b")];
         let mut watch = board.watch();
-        board.slot(1).set(Phase::Stopped);
+        let mut events = board.subscribe();
+        slots[1].set(Phase::Stopped, Phase::Stopped, "still");
         assert!(!watch.has_changed().unwrap());
-        board.slot(1).set(Phase::Attached);
+        slots[1].set(Phase::Stopped, Phase::Attached, "bell\u{7}");
         assert!(watch.has_changed().unwrap());
-        assert_eq!(*watch.borrow_and_update(), [Phase::Stopped, Phase::Attached]);
-        board.slot(2).set(Phase::Attached);
-        assert!(!watch.has_changed().unwrap());
+        let phases: Vec<Phase> = watch.borrow_and_update().values().copied().collect();
+        assert_eq!(phases, [Phase::Stopped, Phase::Attached]);
+        board.remove("b");
+        slots[1].set(Phase::Attached, Phase::Stopped, "removed");
+        assert_eq!(watch.borrow_and_update().len(), 1);
+        let causes: Vec<String> = std::iter::from_fn(|| events.try_recv().ok())
+            .map(|line| {
+                serde_json::to_value(&line).unwrap()["cause"]
+                    .as_str()
+                    .unwrap()
+                    .to_owned()
+            })
+            .collect();
+        assert_eq!(causes, ["still", "bell\u{fffd}", "removed"]);
     }
 }

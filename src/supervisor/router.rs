@@ -154,6 +154,13 @@ impl Router {
         }
     }
 
+    /// Resets every connection.
+    pub(super) fn reset_all(&mut self) {
+        for connection in std::mem::take(&mut self.connections).into_values() {
+            order(&connection, PumpCommand::Reset);
+        }
+    }
+
     /// Waits until all pumps have ended.
     pub(super) async fn drained(&mut self) {
         // Nobody reads their reports any more, and no pump may wait for that.

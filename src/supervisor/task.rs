@@ -1,21 +1,22 @@
 //! The loop of one session.
 
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use autossm_proto::Timestamp;
-use autossm_proto::session::{Inbound, Reading, Session};
+use autossm_proto::session::{Inbound, NetworkChange, Reading, Session};
 use tokio::sync::mpsc;
 
 use super::actions::{ActionNews, Actions};
-use super::handle::{Message, Reply};
+use super::ending::Farewell;
+use super::handle::{Message, Obedience, Order};
 use super::link::{Link, LinkNews};
+use super::network::NetworkNews;
 use super::phases::PhaseSlot;
 use super::report;
 use super::router::{Router, RouterNews};
 use super::timer::Timer;
 use crate::aws::{ControlPlane, SeededBackoff};
-use crate::clock::Clock;
+use crate::clock::{Clock, SleepMeter};
 use crate::config::SessionSettings;
 use crate::endpoint::{Listeners, LocalEvent, LocalMessage, LocalSocket};
 use crate::transport::Dialer;
@@ -23,21 +24,33 @@ use crate::transport::Dialer;
 /// All that one session's task owns.
 #[derive(Debug)]
 pub(super) struct Supervisor<'a> {
-    pub(super) settings: &'a SessionSettings,
+    pub(super) keep: Keep<'a>,
     pub(super) clock: Clock,
-    pub(super) messages: &'a mut mpsc::Receiver<Message>,
-    pub(super) phases: &'a PhaseSlot,
     pub(super) session: Session,
     pub(super) link: Link,
     pub(super) router: Router,
     pub(super) actions: Actions,
     timer: Timer,
+    network: NetworkNews,
+    sleep: SleepMeter,
     pub(super) listeners: Listeners,
     /// What one turn has read; kept for their memory.
     inbox: Vec<Inbound>,
     reports: Vec<LocalMessage>,
-    /// Who waits for the end.
-    pub(super) stopped: Vec<Reply<()>>,
+    /// Listeners are to be opened again.
+    reopening: bool,
+    /// The task is to end.
+    pub(super) farewell: Option<Farewell>,
+}
+
+/// What the keeper lends to each [`Supervisor`].
+#[derive(Debug)]
+pub(super) struct Keep<'a> {
+    pub(super) settings: &'a SessionSettings,
+    pub(super) messages: &'a mut mpsc::Receiver<Message>,
+    pub(super) phases: &'a PhaseSlot,
+    /// Whether the session is to be kept alive; false once a user has stopped it.
+    pub(super) wanted: &'a mut bool,
 }
 
 /// What a [`Supervisor`] works with.
@@ -46,6 +59,8 @@ pub(super) struct Tools {
     pub(super) clock: Clock,
     pub(super) control: Arc<dyn ControlPlane>,
     pub(super) dialer: Dialer,
+    /// Tells of changes of the machine's network.
+    pub(super) network: NetworkNews,
     /// Makes the session's ids.
     pub(super) id_seed: u64,
     /// Draws the waits between attempts.
@@ -60,26 +75,20 @@ enum Happening {
     Local(RouterNews),
     Link(LinkNews),
     Action(ActionNews),
+    Network(NetworkChange),
     /// A deadline has come.
     Due,
 }
 
 impl<'a> Supervisor<'a> {
-    pub(super) fn new(
-        settings: &'a SessionSettings,
-        tools: Tools,
-        listeners: Listeners,
-        messages: &'a mut mpsc::Receiver<Message>,
-        phases: &'a PhaseSlot,
-    ) -> Self {
+    pub(super) fn new(keep: Keep<'a>, tools: Tools, listeners: Listeners) -> Self {
+        let settings = keep.settings;
         let clock = tools.clock;
         let unix_at_zero = clock.unix_now().saturating_sub(clock.now().since(Timestamp::ZERO));
         let backoff = SeededBackoff::new(&settings.backoff, tools.wait_seed);
         Self {
-            settings,
+            keep,
             clock,
-            messages,
-            phases,
             session: Session::new(
                 settings.protocol.clone(),
                 Box::new(backoff),
@@ -90,29 +99,40 @@ impl<'a> Supervisor<'a> {
             router: Router::new(),
             actions: Actions::new(tools.control, tools.dialer),
             timer: Timer::new(clock),
+            network: tools.network,
+            sleep: SleepMeter::new(clock),
             listeners,
             inbox: Vec::new(),
             reports: Vec::new(),
-            stopped: Vec::new(),
+            reopening: false,
+            farewell: None,
         }
     }
 
-    /// Keeps the session alive until it is stopped.
+    /// Keeps the session alive until the task is told to end.
     pub(super) async fn run(mut self) {
         let now = self.clock.now();
-        self.session.start(now);
+        if *self.keep.wanted {
+            self.session.start(now);
+        }
         self.settle(now).await;
-        loop {
+        while !self.may_leave() {
             let happening = self.next().await;
+            // Before anything that looks overdue because of it.
+            let slept = self.sleep.look();
             let now = self.clock.now();
-            let flow = self.handle(happening, now);
+            if let Some(slept) = slept {
+                self.session.handle_slept(slept, now);
+            }
+            self.handle(happening, now);
             // The runtime may let a timer sleep past its time while other things happen: the clock decides.
             if self.session.poll_timeout().is_some_and(|due| due.at <= now) {
                 self.session.handle_timeout(now);
             }
             self.settle(now).await;
-            if flow.is_break() {
-                break;
+            if std::mem::take(&mut self.reopening) {
+                let settings = self.keep.settings;
+                self.listeners = Listeners::open(&settings.name, &settings.forward).await;
             }
         }
         self.finish().await;
@@ -128,26 +148,28 @@ impl<'a> Supervisor<'a> {
         {
             deadline = Some(deadline.map_or(time, |deadline| deadline.min(time)));
         }
-        let accepting = self.router.has_room();
+        if let Some(farewell) = &self.farewell {
+            let until = farewell.until;
+            deadline = Some(deadline.map_or(until, |deadline| deadline.min(until)));
+        }
+        let accepting = self.router.has_room() && self.farewell.is_none();
         // In random order, so that a busy source does not silence the others.
         tokio::select! {
-            message = self.messages.recv() => Happening::Message(message),
+            message = self.keep.messages.recv() => Happening::Message(message),
             news = self.link.news(reading, now, &mut self.inbox) => Happening::Link(news),
             news = self.router.next(&mut self.reports) => Happening::Local(news),
             news = self.actions.next() => Happening::Action(news),
             socket = self.listeners.accept(accepting) => Happening::Accepted(socket),
+            change = self.network.next() => Happening::Network(change),
             () = self.timer.reached(deadline) => Happening::Due,
         }
     }
 
-    fn handle(&mut self, happening: Happening, now: Timestamp) -> ControlFlow<()> {
+    fn handle(&mut self, happening: Happening, now: Timestamp) {
         match happening {
-            Happening::Message(Some(message)) => return self.handle_message(message, now),
+            Happening::Message(Some(message)) => self.handle_message(message, now),
             // Nobody is left who could stop it later.
-            Happening::Message(None) => {
-                self.session.stop(now);
-                return ControlFlow::Break(());
-            }
+            Happening::Message(None) => self.leave_at_once(now),
             Happening::Accepted(socket) => {
                 let local = self.session.open_local(now);
                 self.router.open(local, socket);
@@ -159,29 +181,67 @@ impl<'a> Supervisor<'a> {
             }
             Happening::Link(news) => self.handle_link(news, now),
             Happening::Action(news) => self.handle_action(news, now),
-            Happening::Due => {}
+            // It has woken this task; how long the sleep was, its own clocks have told.
+            Happening::Network(NetworkChange::Woke) | Happening::Due => {}
+            Happening::Network(change) => self.handle_network(change, now),
         }
-        ControlFlow::Continue(())
     }
 
-    pub(super) fn handle_message(&mut self, message: Message, now: Timestamp) -> ControlFlow<()> {
+    fn handle_network(&mut self, change: NetworkChange, now: Timestamp) {
+        if let Some(epoch) = self.link.epoch()
+            && self.link.has_lost_its_address()
+        {
+            self.link.close(epoch);
+            self.session.handle_address_gone(epoch, now);
+        } else {
+            self.session.handle_network(change, now);
+        }
+    }
+
+    pub(super) fn handle_message(&mut self, message: Message, now: Timestamp) {
         match message {
             Message::Status(reply) => {
                 let snapshot = self.session.snapshot();
-                reply.answer(report::status(self.settings, &snapshot, &self.listeners, now));
-                ControlFlow::Continue(())
+                reply.answer(report::status(self.keep.settings, &snapshot, &self.listeners, now));
             }
-            Message::Reconnect(reply) => {
-                self.session.reconnect(now);
-                reply.answer(());
-                ControlFlow::Continue(())
+            Message::Order(order, reply) => {
+                let obedience = self.obey(order, now);
+                reply.answer(obedience);
             }
-            Message::Stop(reply) => {
-                self.session.stop(now);
-                self.stopped.push(reply);
-                ControlFlow::Break(())
+            Message::End(ending, reply) => self.leave(ending, reply, now),
+        }
+    }
+
+    fn obey(&mut self, order: Order, now: Timestamp) -> Obedience {
+        if self.farewell.is_some() {
+            // It ends; only another one could be started.
+            return Obedience::Stopped;
+        }
+        let was_wanted = *self.keep.wanted;
+        match order {
+            Order::Reconnect if !was_wanted => return Obedience::Stopped,
+            Order::Reconnect => self.session.reconnect(now),
+            Order::Start => {}
+            Order::Restart | Order::Stop => {
+                if was_wanted {
+                    self.session.stop(now);
+                }
             }
         }
+        match order {
+            Order::Reconnect => {}
+            Order::Stop => {
+                *self.keep.wanted = false;
+                self.reopening = false;
+                self.listeners.close();
+            }
+            Order::Start | Order::Restart => {
+                *self.keep.wanted = true;
+                self.reopening = !was_wanted;
+                self.session.start(now);
+            }
+        }
+        Obedience::Begun
     }
 
     fn handle_link(&mut self, news: LinkNews, now: Timestamp) {
@@ -209,7 +269,9 @@ impl<'a> Supervisor<'a> {
             match event {
                 LocalEvent::Data(bytes) => {
                     self.session.handle_local_data(local, bytes, now);
-                    self.router.grant(local, self.session.local_room(local));
+                    if self.farewell.is_none() {
+                        self.router.grant(local, self.session.local_room(local));
+                    }
                 }
                 LocalEvent::Eof => self.session.handle_local_eof(local, now),
                 LocalEvent::Reset => self.session.handle_local_reset(local, now),
@@ -229,7 +291,7 @@ impl<'a> Supervisor<'a> {
                 self.session.handle_outcome(outcome, now);
             }
             ActionNews::Terminated { session_id, failure } => {
-                report::log_terminated(&self.settings.name, &session_id, failure.as_ref());
+                report::log_terminated(&self.keep.settings.name, &session_id, failure.as_ref());
             }
         }
     }

@@ -17,10 +17,10 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
-use super::{Keeper, PhaseBoard, Resources, SessionGone, SessionHandle};
+use super::{Ending, Keeper, NetworkBoard, Order, PhaseBoard, Resources, SessionGone, SessionHandle};
 use crate::aws::{Call, ControlPlane};
 use crate::clock::Clock;
-use crate::config::{BackoffSettings, ForwardSettings, Listen, SessionSettings};
+use crate::config::{BackoffSettings, ForwardSettings, Listen, OnExit, SessionSettings};
 use crate::transport::{Dialer, Signature, StreamUrl, UpgradeSigner, client_config};
 
 /// No test waits that long unless it fails.
@@ -106,7 +106,7 @@ struct Rig {
     board: PhaseBoard,
     calls: mpsc::Receiver<String>,
     service: TcpListener,
-    tasks: JoinSet<()>,
+    tasks: JoinSet<String>,
 }
 
 impl Rig {
@@ -122,12 +122,13 @@ impl Rig {
             tokens: AtomicU32::new(0),
             start,
         };
-        let board = PhaseBoard::new(1);
+        let board = PhaseBoard::new(Clock);
         let resources = Resources {
             clock: Clock,
             control: Arc::new(control),
             dialer: Dialer::new(client_config().unwrap(), Arc::new(NoSignature)),
-            phases: board.slot(0),
+            network: NetworkBoard::default(),
+            phases: board.slot("orders"),
             seeds: StdRng::seed_from_u64(1),
         };
         let (keeper, handle) = Keeper::new(settings(), resources);
@@ -159,12 +160,15 @@ impl Rig {
 
     async fn phase(&self, wanted: Phase) {
         let mut watch = self.board.watch();
-        let reached = watch.wait_for(|phases| phases[0] == wanted);
+        let reached = watch.wait_for(|phases| phases["orders"] == wanted);
         timeout(FAILED, reached).await.unwrap().unwrap();
     }
 
     async fn stopped(mut self) {
-        timeout(FAILED, self.handle.stop()).await.unwrap().unwrap();
+        timeout(FAILED, self.handle.end(Ending::Terminate))
+            .await
+            .unwrap()
+            .unwrap();
         timeout(FAILED, self.tasks.join_next()).await.unwrap().unwrap().unwrap();
         assert!(matches!(self.handle.status().await, Err(SessionGone)));
     }
@@ -184,6 +188,7 @@ fn settings() -> SessionSettings {
         region: None,
         endpoint_url: None,
         reason: None,
+        on_exit: OnExit::default(),
         protocol: SessionConfig::default(),
         backoff: BackoffSettings {
             initial: Duration::from_millis(10),
@@ -232,7 +237,7 @@ async fn a_reset_and_a_request_bring_new_websockets_too() {
     let (mut second, _) = rig.attached().await;
     rig.phase(Phase::Handshaking).await;
 
-    rig.handle.reconnect().await.unwrap();
+    rig.handle.order(Order::Reconnect).await.unwrap();
     assert_eq!(rig.call().await, "resume me-1");
     while let Some(Ok(frame)) = timeout(FAILED, second.next()).await.unwrap() {
         assert!(!frame.is_close(), "aborted means without a goodbye");
@@ -254,7 +259,10 @@ async fn a_stop_terminates_the_session_and_resets_local_connections() {
     while rig.handle.status().await.unwrap().connections == 0 {
         tokio::task::yield_now().await;
     }
-    timeout(FAILED, rig.handle.stop()).await.unwrap().unwrap();
+    timeout(FAILED, rig.handle.end(Ending::Terminate))
+        .await
+        .unwrap()
+        .unwrap();
     // The call fails, which is no reason to hang.
     assert_eq!(rig.call().await, "terminate me-1");
     rig.phase(Phase::Stopped).await;
@@ -278,6 +286,9 @@ async fn a_call_that_panics_is_an_attempt_that_failed() {
 async fn a_session_that_starts_during_the_stop_is_terminated_too() {
     let mut rig = Rig::new(Start::Slow).await;
     assert_eq!(rig.call().await, "start");
-    timeout(FAILED, rig.handle.stop()).await.unwrap().unwrap();
+    timeout(FAILED, rig.handle.end(Ending::Terminate))
+        .await
+        .unwrap()
+        .unwrap();
     assert_eq!(rig.call().await, "terminate me-1");
 }

@@ -3,6 +3,7 @@
 //! What is here dies with a drop; what survives it lives in the session.
 
 mod dial;
+mod net_watch;
 mod stream_url;
 mod tcp;
 #[cfg(test)]
@@ -14,6 +15,7 @@ mod upgrade;
 mod websocket;
 
 pub use dial::{Dialer, Signature, UpgradeSigner};
+pub use net_watch::{NetWatch, has_address};
 pub use stream_url::StreamUrl;
 pub use tls::{certificate_failure, client_config};
 pub use websocket::Transport;

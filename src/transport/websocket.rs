@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -52,6 +53,16 @@ impl Transport {
     /// Its name in the life of its session.
     pub fn epoch(&self) -> Epoch {
         self.epoch
+    }
+
+    /// The local end's address; none once the socket is dead.
+    pub fn local_address(&self) -> Option<IpAddr> {
+        let stream = match self.websocket.get_ref() {
+            MaybeTlsStream::Plain(stream) => stream,
+            MaybeTlsStream::Rustls(tls) => tls.get_ref().0,
+            _ => return None,
+        };
+        stream.local_addr().ok().map(|address| address.ip())
     }
 
     /// Ready when [`start_send`](Self::start_send) may be called once.

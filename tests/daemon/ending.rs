@@ -104,7 +104,7 @@ async fn a_destination_that_refuses_resets_the_connection_and_nothing_else() {
 
 #[tokio::test]
 async fn a_terminated_daemon_leaves_no_session_behind() {
-    let bench = Bench::start("").await;
+    let bench = Bench::start("on_exit = \"terminate\"\n").await;
     bench.attached().await;
     let Bench { simulator, daemon, .. } = bench;
     assert_eq!(daemon.terminate().await.unwrap(), Some(0));

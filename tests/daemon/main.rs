@@ -6,7 +6,11 @@
 mod bytes;
 mod ending;
 mod faults;
+mod limits;
 mod listening;
+mod reload;
+mod secrets;
+mod shutdown;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -169,14 +169,15 @@ async fn thirty_resets_of_the_agents_side_double_nothing() {
     for run in 0..30 {
         let load = Load {
             key: 100 + run,
-            ..up(3 * MB)
+            pace: 0,
+            ..up(10 * MB)
         };
         bench.survives(load, &[link(Side::Agent, LinkFault::Reset)]).await;
     }
     let sessions = bench.far.simulator.sessions().await;
     assert_eq!(sessions.len(), 1);
     assert_eq!(sessions[0].counters.agent_reconnects, 30);
-    report("30 uploads of 3 MB, each with a reset of the agent's side: all exact");
+    report("30 uploads of 10 MB, each with a reset of the agent's side: all exact");
 }
 
 /// AWS's agent tries for six seconds at most, then never again: the session is silent, and that is shown. Nothing local

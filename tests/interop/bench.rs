@@ -17,6 +17,8 @@ use crate::support::traffic::{Destination, Load, exchange};
 
 /// How long anything may take here: an agent refills holes at ten a second.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(420);
+/// The part of a load before its faults.
+const START: Duration = Duration::from_secs(60);
 /// A load that moves nothing for so long is stuck.
 const QUIET: Duration = Duration::from_secs(12);
 /// The remote host's name; the simulator tells the agent where it is.
@@ -31,12 +33,18 @@ pub(crate) struct Far {
 impl Far {
     /// Without a program the agent is the simulator's own.
     pub(crate) async fn start(agent: Option<PathBuf>) -> Self {
+        Self::behind(agent, None).await
+    }
+
+    /// Clients are told `front` as the address of the websockets.
+    pub(crate) async fn behind(agent: Option<PathBuf>, front: Option<SocketAddr>) -> Self {
         // AWS's agent names a socket file after the session's id, so that ids must differ between tests.
         static SEED: AtomicU64 = AtomicU64::new(0);
         let seed = (u64::from(std::process::id()) << 32) + SEED.fetch_add(1, Ordering::Relaxed);
         let settings = Config {
             seed,
             agent_program: agent,
+            advertise: front,
             hosts: [(REMOTE.to_owned(), "127.0.0.1".to_owned())].into(),
             ..Config::default()
         };
@@ -58,15 +66,22 @@ impl Far {
         progress.up.load(Ordering::Relaxed) + progress.down.load(Ordering::Relaxed)
     }
 
-    pub(crate) async fn until_moved(&self, bytes: u64) {
+    /// Waits until so many bytes have moved; false when that takes too long.
+    pub(crate) async fn moves(&self, bytes: u64) -> bool {
         let mut ticks = tokio::time::interval(Duration::from_millis(2));
         let wait = async {
             while self.moved() < bytes {
                 ticks.tick().await;
             }
         };
-        let waited = tokio::time::timeout(PATIENCE, wait).await;
-        assert!(waited.is_ok(), "{} of {bytes} bytes moved", self.moved());
+        tokio::time::timeout(START, wait).await.is_ok()
+    }
+
+    pub(crate) async fn until_moved(&self, bytes: u64) {
+        if !self.moves(bytes).await {
+            let sessions = self.simulator.sessions().await;
+            panic!("{} of {bytes} bytes moved; {sessions:?}", self.moved());
+        }
     }
 
     /// Waits until the load has ended, or until nothing has moved for long.

@@ -11,10 +11,12 @@
 //!   `ws://HOST:PORT/v1/data-channel/ID?role=publish_subscribe`, sends OpenDataChannel with that token as its first
 //!   frame, then acts as the agent's session worker does. When it exits, the session ends, and the last line of its
 //!   standard output is what the client is told. When the session ends otherwise, it gets `channel_closed`, and is
-//!   killed if it is still there when its websocket has closed.
+//!   killed if it is still there when its websocket has closed. Its standard input closes with the simulator, however
+//!   that ends: then it must end too.
 //! - `AUTOSSM_INTEROP_PLUGIN`: a `session-manager-plugin`, started with its usual six arguments.
 //! - `AUTOSSM_INTEROP_AWS`: the AWS CLI, started as `aws ssm start-session --endpoint-url ...` with a `PATH` on which
 //!   that plugin comes first. It needs the plugin too.
+//! - `AUTOSSM_INTEROP_AUTOSSM`: an optimized build of autossm, for `figures` only (`--ignored figures`).
 //!
 //! What they showed, when and with which versions is in ARCHITECTURE.md, section "Interop".
 #![expect(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "test code")]
@@ -25,7 +27,10 @@ mod cli;
 #[path = "../sim/tests/common/mod.rs"]
 mod common;
 mod compare;
+mod figures;
 mod plugin;
 mod programs;
+#[path = "../bench/relay.rs"]
+mod relay;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,7 +1,7 @@
 //! AWS's plugin as the client: its known defects must show with the simulator's own agent as they do with AWS's.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use autossm_sim::{Disturbance, Fault, LinkFault, Pick, Port, PortFault, Side, Traffic};
@@ -10,7 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Child;
 
-use crate::bench::{Far, Outcome};
+use crate::bench::{Far, Outcome, Transfer};
 use crate::common::{call, echo};
 use crate::programs::{AGENT, PLUGIN, program, report, start_plugin};
 use crate::support::daemon::PATIENCE;
@@ -30,15 +30,18 @@ const DOWN: Load = Load {
     pace: 0,
 };
 
+/// How often a plugin is started that stands still by itself.
+const STARTS: usize = 3;
+
 /// A plugin that forwards to `port`; it is killed with this value.
-struct Forward {
-    address: SocketAddr,
-    _plugin: Child,
+pub(crate) struct Forward {
+    pub(crate) address: SocketAddr,
+    pub(crate) plugin: Child,
     _home: tempfile::TempDir,
 }
 
 impl Forward {
-    async fn start(plugin: &std::path::Path, far: &Far, port: u16) -> Self {
+    pub(crate) async fn start(plugin: &Path, far: &Far, port: u16) -> Self {
         let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = free.local_addr().unwrap();
         drop(free);
@@ -54,12 +57,12 @@ impl Forward {
         let plugin = start_plugin(plugin, home.path(), &far.simulator, &grant, &request);
         Self {
             address,
-            _plugin: plugin,
+            plugin,
             _home: home,
         }
     }
 
-    async fn connect(&self) -> TcpStream {
+    pub(crate) async fn connect(&self) -> TcpStream {
         let mut ticks = tokio::time::interval(Duration::from_millis(20));
         let wait = async {
             loop {
@@ -137,6 +140,25 @@ fn traffic(side: Side, traffic: Traffic, for_ms: Option<u64>) -> Fault {
     link(side, LinkFault::Traffic(disturbance))
 }
 
+/// A load of which a third has gone. On a busy machine one plugin in fifty stands still before that, with either agent
+/// and without any fault: it has what the agent sent and acknowledges no more of it.
+async fn under_way(plugin: &Path, name: &str, agent: Option<PathBuf>, load: Load) -> (Far, Forward, Transfer) {
+    for _ in 0..STARTS {
+        let far = Far::start(agent.clone()).await;
+        let forward = Forward::start(plugin, &far, far.destination.address.port()).await;
+        drop(forward.connect().await);
+        let transfer = far.transfer(forward.address, load);
+        if far.moves((load.up + load.down) / 3).await {
+            return (far, forward, transfer);
+        }
+        report(&format!(
+            "{name}: the plugin stands still after {} bytes, no fault yet",
+            far.moved()
+        ));
+    }
+    panic!("{name}: the plugin never got under way");
+}
+
 /// What becomes of a load when the faults come after a third of it, with each agent.
 async fn outcomes(load: Load, faults: &[Fault]) -> Vec<Outcome> {
     let Some(plugin) = program(PLUGIN) else {
@@ -144,11 +166,7 @@ async fn outcomes(load: Load, faults: &[Fault]) -> Vec<Outcome> {
     };
     let mut outcomes = Vec::new();
     for (name, agent) in agents() {
-        let far = Far::start(agent).await;
-        let forward = Forward::start(&plugin, &far, far.destination.address.port()).await;
-        drop(forward.connect().await);
-        let transfer = far.transfer(forward.address, load);
-        far.until_moved((load.up + load.down) / 3).await;
+        let (far, _forward, transfer) = under_way(&plugin, name, agent, load).await;
         far.inject(faults).await;
         let outcome = far.outcome(transfer).await;
         report(&format!("{name}: {outcome:?} after {} bytes", far.moved()));

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use autossm::control::Client;
 use autossm::status::SessionStatus;
+use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
 /// How long anything a test waits for may take.
@@ -24,6 +25,17 @@ pub(crate) struct Daemon {
 impl Daemon {
     /// Starts `program run`, with `before` in front of `run`, and waits until it answers.
     pub(crate) async fn start(program: &Path, before: &[&str], config: &str) -> anyhow::Result<Self> {
+        Self::with(program, before, &["--log", "info"], &[], config).await
+    }
+
+    /// The same, with `after` behind `run` and more in its environment.
+    pub(crate) async fn with(
+        program: &Path,
+        before: &[&str],
+        after: &[&str],
+        more: &[(&str, &str)],
+        config: &str,
+    ) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("autossm-").tempdir()?;
         let path = |name: &str| directory.path().join(name);
         std::fs::write(path("config.toml"), config)?;
@@ -31,10 +43,12 @@ impl Daemon {
         let log = std::fs::File::create(path("log"))?;
         let child = Command::new(program)
             .args(before)
-            .args(["run", "--log", "info", "--config"])
+            .args(["run", "--config"])
             .arg(path("config.toml"))
+            .args(after)
             .env_clear()
             .envs(environment(directory.path()))
+            .envs(more.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -89,6 +103,16 @@ impl Daemon {
         environment(self.directory.path())
     }
 
+    /// Asks it.
+    pub(crate) const fn client(&self) -> &Client {
+        &self.client
+    }
+
+    /// Writes another configuration to its place; it is not read before a reload.
+    pub(crate) fn write_config(&self, config: &str) -> anyhow::Result<()> {
+        Ok(std::fs::write(self.directory().join("config.toml"), config)?)
+    }
+
     /// Its first session.
     pub(crate) async fn session(&self) -> anyhow::Result<SessionStatus> {
         let status = self.client.status().await?;
@@ -131,19 +155,27 @@ impl Daemon {
             .with_context(|| format!("{:?} is no address", session.listeners))
     }
 
-    /// Asks it to end, as systemd does, and waits; gives its exit code.
-    pub(crate) async fn terminate(mut self) -> anyhow::Result<Option<i32>> {
-        if let Some(pid) = self
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
+        let pid = self
             .pid()
             .and_then(|pid| i32::try_from(pid).ok())
-            .and_then(rustix::process::Pid::from_raw)
-        {
-            rustix::process::kill_process(pid, rustix::process::Signal::TERM)?;
-        }
+            .and_then(Pid::from_raw);
+        Ok(kill_process(pid.context("the daemon has ended")?, signal)?)
+    }
+
+    /// Asks it to end, as systemd does, and waits; gives its exit code.
+    pub(crate) async fn terminate(self) -> anyhow::Result<Option<i32>> {
+        self.signal(Signal::TERM)?;
+        Ok(self.ended().await?.0)
+    }
+
+    /// Waits for its end; gives its exit code and its log.
+    pub(crate) async fn ended(mut self) -> anyhow::Result<(Option<i32>, String)> {
         let status = tokio::time::timeout(PATIENCE, self.child.wait())
             .await
             .context("the daemon does not end")??;
-        Ok(status.code())
+        Ok((status.code(), self.log()))
     }
 }
 

@@ -1,12 +1,12 @@
 //! [`DataChannel`].
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::ChannelEvent;
 use super::lateness::Lateness;
-use super::{ChannelEvent, Settle};
+use super::settle::{GAP, Settle, harmless};
 use crate::handshake::Handshake;
 use crate::journal::{Record, SentBody};
 use crate::mux::Message;
@@ -16,18 +16,6 @@ use crate::time::{Reason, Timestamp, Wakeup, earliest};
 use crate::wire::{
     AcknowledgeBody, ChannelClosedBody, ClientMessage, MessageType, OpenDataChannelBody, PayloadType, Uuid,
 };
-
-/// A flag nobody knows: acknowledged and ignored by every agent, whatever its state.
-const HARMLESS_FLAG: u32 = 0x6175_746f;
-
-/// The payload of a harmless message. The agent's acknowledge of it proves that the agent is there and reads.
-pub fn harmless() -> Bytes {
-    Bytes::copy_from_slice(&HARMLESS_FLAG.to_be_bytes())
-}
-
-/// How long after HandshakeComplete an agent may still throw input away. Its acknowledge looks the same in the gap and
-/// after it, so on a path shorter than the gap the acknowledge alone proves nothing.
-const GAP: Duration = Duration::from_millis(50);
 
 /// What a journal knows of a data channel.
 #[derive(Debug)]

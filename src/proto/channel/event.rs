@@ -2,20 +2,6 @@
 
 use bytes::Bytes;
 
-/// How far the gap after the handshake is closed. The agent marks the handshake complete only after it has said
-/// so; what arrives in between is acknowledged and thrown away. A harmless message goes first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settle {
-    /// The harmless message has not been sent.
-    NotYet,
-    /// It has this number and is not acknowledged.
-    Waiting(u64),
-    /// Acknowledged, but so soon that the agent may still be in the gap and may have thrown it away.
-    Gap,
-    /// Acknowledged: data may flow.
-    Done,
-}
-
 /// What the data channel tells the session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChannelEvent {

@@ -5,6 +5,8 @@
 mod data_channel;
 mod event;
 mod lateness;
+mod settle;
 
-pub use data_channel::{DataChannel, RestoredChannel, harmless};
-pub use event::{ChannelEvent, Settle};
+pub use data_channel::{DataChannel, RestoredChannel};
+pub use event::ChannelEvent;
+pub use settle::{Settle, harmless};

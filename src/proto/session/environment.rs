@@ -9,7 +9,7 @@ use super::{Command, DropCause, Epoch, Session, Work};
 use crate::Timestamp;
 
 /// A change that makes it worth trying again at once, or asking whether the websocket still lives.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NetworkChange {
     /// A network interface came up or went down.

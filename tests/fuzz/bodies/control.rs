@@ -5,8 +5,11 @@ use std::os::unix::net::UnixStream;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use autossm::control::{ControlHandle, ControlSocket, UnknownSession, serve};
-use autossm::status::DaemonStatus;
+use autossm::control::{
+    ControlHandle, ControlSocket, Order, OrderError, ReloadError, Subscription, UnknownSession, serve,
+};
+use autossm::status::{DaemonStatus, Event, EventLine, ReloadStatus, SessionStatus};
+use tokio::sync::broadcast;
 use tokio_util::sync::CancellationToken;
 
 /// No answer of this daemon without sessions is longer, however many requests were sent.
@@ -21,12 +24,37 @@ impl ControlHandle for Empty {
         DaemonStatus {
             version: "0".to_owned(),
             pid: 1,
+            log_level: "info".to_owned(),
+            last_reload: None,
             sessions: Vec::new(),
         }
     }
 
-    async fn reconnect(&self, name: &str) -> Result<(), UnknownSession> {
-        Err(UnknownSession { name: name.to_owned() })
+    async fn session(&self, _name: &str) -> Option<SessionStatus> {
+        None
+    }
+
+    async fn order(&self, name: &str, _order: Order) -> Result<(), OrderError> {
+        Err(UnknownSession { name: name.to_owned() }.into())
+    }
+
+    async fn order_all(&self, _order: Order) {}
+
+    async fn reload(&self) -> Result<ReloadStatus, ReloadError> {
+        Err(ReloadError::Wrong("line 1\nline 2".to_owned()))
+    }
+
+    fn set_log_level(&self, level: &str) -> Result<(), String> {
+        if level == "info" { Ok(()) } else { Err(level.to_owned()) }
+    }
+
+    fn subscribe(&self) -> Subscription {
+        let event = Event::Missed { count: 1 };
+        Subscription {
+            first: vec![EventLine { unix_ms: 1, event }],
+            // Its sender is gone: the stream ends, so that each input does.
+            rest: broadcast::channel(1).1,
+        }
     }
 }
 

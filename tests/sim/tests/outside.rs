@@ -65,11 +65,11 @@ fn output(number: i64, message_type: MessageType) -> Message {
     Message::Binary(message.encode().unwrap())
 }
 
-/// The agent's next message of a type.
-async fn next_of(agent: &mut Socket, wanted: MessageType) -> ClientMessage {
+/// The next message of a type.
+async fn next_of(socket: &mut Socket, wanted: MessageType) -> ClientMessage {
     let wait = async {
         loop {
-            if let Message::Binary(bytes) = agent.next().await.unwrap().unwrap() {
+            if let Message::Binary(bytes) = socket.next().await.unwrap().unwrap() {
                 let message = ClientMessage::decode(&bytes).unwrap();
                 if message.message_type == wanted {
                     return message;
@@ -203,19 +203,30 @@ async fn it_can_be_kept_away() {
     assert!(http(&endpoint, "POST /v1/data-channel/x HTTP/1.1", "{}").await.is_err());
 }
 
+/// Any document will do, for the program knows its documents itself.
 #[tokio::test]
-async fn its_end_is_the_end_of_the_session() {
+async fn its_end_is_the_end_of_the_session_and_its_last_line_is_told() {
     let simulator = simulator("short").await;
-    let grant = start_session(&simulator.endpoint_url(), 9).await;
-    let url = field(&grant, "StreamUrl");
-    let session_id = field(&grant, "SessionId");
-    let ended = async {
-        while !simulator.session(&session_id).await.unwrap().ended {
-            tokio::task::yield_now().await;
-        }
-    };
-    timeout(PATIENCE, ended).await.unwrap();
-    assert!(open(&url, &field(&grant, "TokenValue")).await.is_err());
+    let until = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("until-{}", std::process::id()));
+    let body = serde_json::json!({
+        "Target": "i-0123456789abcdef0",
+        "DocumentName": "My-Document",
+        "Parameters": { "until": [until.to_str().unwrap()] },
+    });
+    let grant = common::call(&simulator.endpoint_url(), "StartSession", body)
+        .await
+        .json();
+    let socket = open(&field(&grant, "StreamUrl"), &field(&grant, "TokenValue"))
+        .await
+        .unwrap();
+    let mut client = Client::new(socket);
+    std::fs::write(&until, "").unwrap();
+    let closed = next_of(&mut client.socket, MessageType::ChannelClosed).await;
+    std::fs::remove_file(&until).unwrap();
+    let closed: serde_json::Value = serde_json::from_slice(&closed.payload).unwrap();
+    assert_eq!(closed["Output"], "told i-0123456789abcdef0 and My-Document");
+    assert_eq!(client.end().await.unwrap(), Some(1000));
+    assert!(simulator.sessions().await.remove(0).ended);
 }
 
 #[tokio::test]

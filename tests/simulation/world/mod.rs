@@ -1,5 +1,6 @@
 //! Everything together: the session's host, Session Manager, one agent, the applications on both sides.
 
+mod faults;
 mod service;
 
 use std::time::Duration;

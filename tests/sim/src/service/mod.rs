@@ -3,6 +3,7 @@
 mod agent_link;
 mod agent_side;
 mod contract;
+mod grant;
 mod open;
 mod outside;
 mod registry;
@@ -11,6 +12,7 @@ mod socket;
 mod socket_link;
 
 pub use contract::SessionState;
+pub(crate) use grant::{ApiError, Grant, StartRequest};
 pub(crate) use open::{BoxedBody, serve_connection};
-pub(crate) use registry::{ApiError, Grant, Registry, StartRequest};
+pub(crate) use registry::Registry;
 pub(crate) use session::SessionTask;

@@ -62,7 +62,7 @@ impl OutsideAgent {
             .args(["--instance-id", assignment.target])
             .args(["--document", assignment.document])
             .args(["--parameters", assignment.parameters])
-            .stdin(Stdio::null())
+            .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
             .spawn()?;
@@ -115,6 +115,8 @@ impl OutsideAgent {
 
 /// Waits for the program's end; its last line is what the client is told.
 async fn watch(mut child: Child, ended: oneshot::Sender<String>) {
+    // Closed with the simulator, however that ends, so that no program stays behind.
+    let _open = child.stdin.take();
     let mut said = Vec::new();
     if let Some(mut stdout) = child.stdout.take()
         && let Err(error) = stdout.read_to_end(&mut said).await

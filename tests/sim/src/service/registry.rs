@@ -12,9 +12,10 @@ use tokio::time::Instant;
 
 use super::agent_side::AgentSide;
 use super::contract::{Command, SessionState, Shared};
+use super::grant::{ApiError, Grant, StartRequest, Token, gone, query_of, text};
 use super::outside::{Assignment, OutsideAgent};
 use super::session::SessionTask;
-use crate::agent::{Agent, Destination, PortProperties};
+use crate::agent::Agent;
 use crate::clock;
 use crate::config::Config;
 use crate::counters::Counters;
@@ -22,43 +23,6 @@ use crate::fault::{BadAnswer, Call, LinkFault, ResumeOfEnded, Side};
 
 const COMMANDS: usize = 64;
 const AGENT_QUERY: &str = "role=publish_subscribe";
-const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-/// An error of the control plane, by AWS's name for it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ApiError {
-    pub(crate) kind: &'static str,
-    pub(crate) message: String,
-}
-
-impl ApiError {
-    pub(crate) fn new(kind: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            kind,
-            message: message.into(),
-        }
-    }
-}
-
-/// What StartSession and ResumeSession give. Not `Debug`: it holds a token.
-#[derive(Clone, PartialEq, Eq)]
-pub(crate) struct Grant {
-    pub(crate) session_id: String,
-    /// Empty means that the session has timed out.
-    pub(crate) token: String,
-    pub(crate) stream_url: String,
-}
-
-/// What StartSession was asked for.
-#[derive(Clone, Debug)]
-pub(crate) struct StartRequest {
-    pub(crate) target: String,
-    pub(crate) destination: Destination,
-    pub(crate) properties: PortProperties,
-    /// For an agent outside: the document and its parameters as JSON.
-    pub(crate) document: String,
-    pub(crate) parameters: String,
-}
 
 /// All sessions. Its lock is held for look-ups only.
 #[derive(Debug)]
@@ -84,21 +48,6 @@ struct Entry {
     tokens: Vec<Token>,
     cell: String,
     resume_of_ended: ResumeOfEnded,
-}
-
-struct Token {
-    value: String,
-    side: Side,
-    issued: Instant,
-    spent: bool,
-}
-
-impl std::fmt::Debug for Token {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Token")
-            .field("spent", &self.spent)
-            .finish_non_exhaustive()
-    }
 }
 
 impl Registry {
@@ -407,20 +356,4 @@ async fn ask<T>(commands: &mpsc::Sender<Command>, command: impl FnOnce(oneshot::
     let (reply, answer) = oneshot::channel();
     commands.send(command(reply)).await.ok()?;
     answer.await.ok()
-}
-
-fn gone(session_id: &str) -> ApiError {
-    let text = format!("Session does not exist or is terminated: {session_id}");
-    ApiError::new("DoesNotExistException", text)
-}
-
-fn query_of(cell: &str) -> String {
-    format!("role=publish_subscribe&cell-number={cell}")
-}
-
-fn text(rng: &mut StdRng, length: usize) -> String {
-    let mut letter = || ALPHABET.get(rng.random_range(0..ALPHABET.len())).copied();
-    std::iter::repeat_with(|| letter().map_or('A', char::from))
-        .take(length)
-        .collect()
 }

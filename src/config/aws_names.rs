@@ -1,0 +1,98 @@
+//! Names that AWS gives: targets, regions, endpoints. What cannot be one is found here instead of by a call that is
+//! repeated for ever.
+
+use std::net::IpAddr;
+
+use hyper::Uri;
+
+use super::document::Entry;
+use super::problem::Problems;
+
+pub(super) fn check_target(target: &Entry<String>, problems: &mut Problems) {
+    let text = target.value.as_str();
+    let mut hint = "write an instance id (i-..., mi-...) or ecs:CLUSTER_TASK_RUNTIME".to_owned();
+    const FIND: &str = "; `aws ssm describe-instance-information` lists what there is";
+    let message = if text.trim().is_empty() {
+        return;
+    } else if text.starts_with("tag:") {
+        hint += FIND;
+        "a target cannot be looked up by its tags yet".to_owned()
+    } else if text.contains(char::is_whitespace) {
+        "a target has no blanks in it".to_owned()
+    } else if let Some(rest) = text.strip_prefix("ecs:") {
+        if rest.split('_').count() >= 3 && rest.split('_').all(|part| !part.is_empty()) {
+            return;
+        }
+        "this is not the whole name of a container".to_owned()
+    } else if let Some(id) = text.strip_prefix("i-").or_else(|| text.strip_prefix("mi-")) {
+        match id.chars().find(|c| !matches!(c, '0'..='9' | 'a'..='f')) {
+            None if id.is_empty() => "this is only the beginning of an instance id".to_owned(),
+            None => return,
+            Some(wrong) => format!(
+                "an instance id has only digits and the letters a to f after its `-`, no `{}`",
+                wrong.escape_debug()
+            ),
+        }
+    } else {
+        hint += FIND;
+        format!("`{}` is no id of an instance or a container", text.escape_debug())
+    };
+    problems.add(&target.at, &target.path, message, Some(hint));
+}
+
+pub(super) fn check_region(region: &Entry<String>, problems: &mut Problems) {
+    let text = region.value.as_str();
+    if is_region(text) {
+        return;
+    }
+    let lower = text.to_ascii_lowercase().replace([' ', '_'], "-");
+    let digits = lower.trim_end_matches(|c: char| c.is_ascii_digit());
+    let dashed = format!("{}-{}", digits, lower.get(digits.len()..).unwrap_or_default());
+    let without_zone = lower.trim_end_matches(|c: char| c.is_ascii_lowercase());
+    let hint = if without_zone != text && is_region(without_zone) {
+        format!("this is an availability zone; its region is \"{without_zone}\"")
+    } else if let Some(meant) = [lower, dashed].into_iter().find(|meant| is_region(meant)) {
+        format!("did you mean \"{meant}\"?")
+    } else {
+        "write it like \"eu-west-1\"".to_owned()
+    };
+    let message = format!("`{}` is no region", text.escape_debug());
+    problems.add(&region.at, &region.path, message, Some(hint));
+}
+
+/// Words and at last a number, such as `us-gov-west-1`.
+fn is_region(text: &str) -> bool {
+    let Some((words, number)) = text.rsplit_once('-') else {
+        return false;
+    };
+    let is_word = |word: &str| !word.is_empty() && word.bytes().all(|b| b.is_ascii_lowercase());
+    let is_number = !number.is_empty() && number.bytes().all(|b| b.is_ascii_digit());
+    is_number && words.split('-').count() >= 2 && words.split('-').all(is_word)
+}
+
+pub(super) fn check_endpoint_url(entry: &Entry<String>, problems: &mut Problems) {
+    let example = "write it like \"https://vpce-0123-abcd.ssm.eu-west-1.vpce.amazonaws.com\"";
+    let (message, hint) = match entry.value.parse::<Uri>() {
+        Err(error) => (format!("this is no URL: {error}"), example),
+        Ok(uri) => match (uri.scheme_str(), uri.host()) {
+            (_, None) | (None, _) => ("this URL has no scheme or no host".to_owned(), example),
+            (Some("https"), Some(_)) => return,
+            (Some("http"), Some(host)) if is_loopback(host) => return,
+            (Some("http"), Some(_)) => (
+                "over http:// a session's token could be read on the way".to_owned(),
+                "use https://; http:// is for a host on loopback only",
+            ),
+            (Some("wss" | "ws"), Some(_)) => (
+                "this is the URL of a data channel, which AWS gives out with each session".to_owned(),
+                "name the endpoint of the `ssm` service here, with https://",
+            ),
+            (Some(scheme), Some(_)) => (format!("`{scheme}` is not a scheme autossm can use"), "use https://"),
+        },
+    };
+    problems.add(&entry.at, &entry.path, message, Some(hint.to_owned()));
+}
+
+fn is_loopback(host: &str) -> bool {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    host == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}

@@ -1,0 +1,172 @@
+//! Another configuration while the daemon runs: unchanged sessions are not touched, a wrong file changes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures_util::future::join_all;
+use tokio::sync::oneshot;
+
+use super::notify;
+use super::registry::{Entry, ReloadAnswer};
+use super::run::{Daemon, Happening};
+use crate::config::{self, Changes, LoadError, Settings};
+use crate::control::ReloadError;
+use crate::status::Event;
+use crate::supervisor::Ending;
+
+/// Who waits for a reload; a signal waits for nothing.
+pub(super) type Asker = Option<oneshot::Sender<ReloadAnswer>>;
+
+/// The way of a reload, one at a time.
+#[derive(Debug)]
+pub(super) enum Step {
+    /// The configuration was read.
+    Loaded(Asker, Result<Settings, LoadError>),
+    /// What had to end has ended.
+    Ended(Asker, Box<Settings>, Changes),
+}
+
+impl Daemon {
+    /// Reads the configuration beside the loop: a file on a network may take its time.
+    pub(super) fn begin_reload(&mut self, asker: Asker) {
+        notify::reloading();
+        let (path, environment) = (self.options.config.clone(), self.options.environment.clone());
+        self.reloading.spawn_blocking(move || {
+            let loaded = config::load(path.as_deref(), &environment);
+            Happening::Reload(Step::Loaded(asker, loaded))
+        });
+    }
+
+    pub(super) fn go_on_reloading(&mut self, step: Step) {
+        match step {
+            Step::Loaded(asker, Ok(settings)) => self.end_what_changed(asker, settings),
+            Step::Loaded(asker, Err(error)) => {
+                let problems = error_chain(&error);
+                tracing::error!("the configuration is wrong, so nothing has changed:\n{problems}");
+                self.registry.reloaded(false, &problems);
+                answer(asker, Err(ReloadError::Wrong(problems)));
+                self.notify_ready();
+            }
+            Step::Ended(asker, settings, changes) => self.start_what_changed(asker, *settings, &changes),
+        }
+    }
+
+    /// Ends what the new settings do not have, or not in this form; their listeners must be free before others start.
+    fn end_what_changed(&mut self, asker: Asker, settings: Settings) {
+        let changes = config::diff(&self.settings, &settings);
+        let mut ending = Vec::new();
+        for entry in self.registry.entries().iter() {
+            let name = &entry.settings.name;
+            if changes.removed.contains(name) || changes.restarted.contains(name) {
+                self.ending.insert(name.clone());
+                ending.push(entry.clone());
+            }
+        }
+        self.reloading.spawn(async move {
+            // Nobody wants them in this form any more, so none is left to time out.
+            join_all(ending.iter().map(|entry| entry.end(Ending::Terminate))).await;
+            Happening::Reload(Step::Ended(asker, Box::new(settings), changes))
+        });
+    }
+
+    fn start_what_changed(&mut self, asker: Asker, settings: Settings, changes: &Changes) {
+        let before: BTreeMap<String, Entry> = self
+            .registry
+            .entries()
+            .iter()
+            .map(|entry| (entry.settings.name.clone(), entry.clone()))
+            .collect();
+        for name in &changes.removed {
+            self.board.remove(name);
+            self.board.announce(Event::Removed { session: name.clone() });
+        }
+        let mut entries = Vec::new();
+        for session in &settings.sessions {
+            let goes_on = !changes.added.contains(&session.name) && !changes.restarted.contains(&session.name);
+            match before.get(&session.name).filter(|_| goes_on) {
+                Some(entry) => entries.push(Entry {
+                    settings: Arc::new(session.clone()),
+                    handle: entry.handle.clone(),
+                }),
+                None => entries.push(self.start_session(session.clone())),
+            }
+        }
+        for name in &changes.added {
+            self.board.announce(Event::Added { session: name.clone() });
+        }
+        self.registry.replace(entries);
+        self.follow_log_settings(&settings);
+        self.settings = settings;
+        let summary = summary(changes);
+        tracing::info!("configuration reloaded: {summary}");
+        let status = self.registry.reloaded(true, &summary);
+        answer(asker, Ok(status));
+        self.notify_ready();
+    }
+
+    fn follow_log_settings(&self, settings: &Settings) {
+        let (old, new) = (self.settings.log, settings.log);
+        // A level given on the command line, or since then by hand, is changed by a change of the file only.
+        if old.level != new.level
+            && let Err(error) = self.options.log.set_level(new.level.as_str())
+        {
+            tracing::warn!("the log level stays as it is: {error}");
+        }
+        if old.format != new.format {
+            tracing::warn!("the log's format changes when autossm is started again");
+        }
+    }
+}
+
+/// `1 added, 2 removed, 1 restarted, 16 unchanged`.
+fn summary(changes: &Changes) -> String {
+    let counts = [
+        (changes.added.len(), "added"),
+        (changes.removed.len(), "removed"),
+        (changes.restarted.len(), "restarted"),
+        (changes.updated.len(), "updated"),
+        (changes.unchanged.len(), "unchanged"),
+    ];
+    let words: Vec<String> = counts
+        .into_iter()
+        .filter(|(count, word)| *count > 0 || *word == "unchanged")
+        .map(|(count, word)| format!("{count} {word}"))
+        .collect();
+    words.join(", ")
+}
+
+fn answer(asker: Asker, answer: ReloadAnswer) {
+    if let Some(asker) = asker
+        && asker.send(answer).is_err()
+    {
+        tracing::debug!("who asked for the reload does not wait for its end");
+    }
+}
+
+/// The error with its causes.
+fn error_chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_says_what_changed_and_always_what_did_not() {
+        let names = |count| vec![String::new(); count];
+        let mut changes = Changes::default();
+        assert_eq!(summary(&changes), "0 unchanged");
+        changes.added = names(1);
+        changes.restarted = names(2);
+        changes.unchanged = names(17);
+        assert_eq!(summary(&changes), "1 added, 2 restarted, 17 unchanged");
+    }
+}

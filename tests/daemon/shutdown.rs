@@ -1,0 +1,173 @@
+//! Signals: how the daemon ends, and what else it can be told.
+
+use std::path::Path;
+use std::time::Duration;
+
+use autossm_proto::session::Phase;
+use autossm_sim::{BadAnswer, Call, Disturbance, Fault, LinkFault, Side, Simulator, Traffic, Way};
+use rustix::process::Signal;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream, UnixDatagram};
+
+use crate::Bench;
+use crate::support::daemon::{Daemon, PATIENCE, config};
+
+#[tokio::test]
+async fn a_detached_session_can_be_resumed() {
+    let bench = Bench::start("on_exit = \"detach\"\n").await;
+    bench.attached().await;
+    let address = bench.daemon.listener().await.unwrap();
+    let mut client = TcpStream::connect(address).await.unwrap();
+    client.write_all(b"x").await.unwrap();
+    bench
+        .daemon
+        .wait_until("a byte", |session| {
+            session.figures.bytes_up == 1 && session.figures.backlog_bytes == 0
+        })
+        .await
+        .unwrap();
+    let Bench { simulator, daemon, .. } = bench;
+    daemon.signal(Signal::TERM).unwrap();
+    let (code, log) = daemon.ended().await.unwrap();
+    assert_eq!(code, Some(0), "{log}");
+    let error = client.read(&mut [0; 1]).await.unwrap_err();
+    assert_eq!(
+        error.kind(),
+        std::io::ErrorKind::ConnectionReset,
+        "an end would look like all there is"
+    );
+    let sessions = simulator.sessions().await;
+    assert_eq!(sessions.len(), 1);
+    assert!(!sessions[0].ended, "{sessions:?}");
+    let lives_on = format!("AWS session {} lives on", sessions[0].session_id);
+    assert!(log.contains(&lives_on), "{log}");
+}
+
+/// A daemon whose destination collects, its link disturbed; `bytes` are taken from a local client, then it is told to
+/// end. Gives how many bytes arrived, and the log.
+async fn ends_with_a_backlog(traffic: Traffic, bytes: usize) -> (usize, String) {
+    let simulator = Simulator::start(autossm_sim::Config::default()).await.unwrap();
+    let destination = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let text = config(&simulator.endpoint_url(), destination.local_addr().unwrap().port(), "");
+    let daemon = Daemon::start(Path::new(env!("CARGO_BIN_EXE_autossm")), &[], &text)
+        .await
+        .unwrap();
+    let attached = |session: &autossm::status::SessionStatus| session.phase == Phase::Attached;
+    daemon.wait_until("attached", attached).await.unwrap();
+    let mut client = TcpStream::connect(daemon.listener().await.unwrap()).await.unwrap();
+    client.write_all(b"!").await.unwrap();
+    let (mut arrived, _) = destination.accept().await.unwrap();
+    assert_eq!(arrived.read_u8().await.unwrap(), b'!');
+    let disturbance = Disturbance {
+        way: Way::ToService,
+        ..Disturbance::new(traffic)
+    };
+    let fault = Fault::Link {
+        session: None,
+        side: Side::Client,
+        fault: LinkFault::Traffic(disturbance),
+    };
+    simulator.inject(fault).await.unwrap();
+    client.write_all(&vec![b'x'; bytes]).await.unwrap();
+    let taken = |session: &autossm::status::SessionStatus| session.figures.bytes_up > bytes as u64;
+    daemon.wait_until("all bytes taken", taken).await.unwrap();
+    daemon.signal(Signal::TERM).unwrap();
+    let (code, log) = daemon.ended().await.unwrap();
+    assert_eq!(code, Some(0), "{log}");
+    let mut count = 0;
+    let mut buffer = vec![0; 64 << 10];
+    while count < bytes {
+        match tokio::time::timeout(Duration::from_secs(2), arrived.read(&mut buffer)).await {
+            Ok(Ok(length)) if length > 0 => count += length,
+            Ok(_) | Err(_) => break,
+        }
+    }
+    (count, log)
+}
+
+#[tokio::test]
+async fn what_was_taken_is_delivered_before_the_end() {
+    let slow = Traffic::Slow {
+        bytes_per_second: 40_000,
+    };
+    let (arrived, log) = ends_with_a_backlog(slow, 60_000).await;
+    assert_eq!(arrived, 60_000, "{log}");
+}
+
+#[tokio::test]
+async fn a_backlog_that_nobody_acknowledges_does_not_hold_the_daemon() {
+    let (arrived, log) = ends_with_a_backlog(Traffic::Discard, 10_000).await;
+    assert_eq!(arrived, 0, "{log}");
+    assert!(
+        log.contains("not all that local connections have sent was delivered in time"),
+        "{log}"
+    );
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_it_at_once() {
+    let bench = Bench::start("on_exit = \"terminate\"\n").await;
+    bench.attached().await;
+    bench
+        .inject([Fault::Answer {
+            call: Call::Terminate,
+            times: 1,
+            answer: BadAnswer::Hang,
+        }])
+        .await;
+    let mut events = bench.daemon.client().events().await.unwrap();
+    bench.daemon.signal(Signal::TERM).unwrap();
+    while !events.next().await.unwrap().unwrap().contains("\"stopping\"") {}
+    bench.daemon.signal(Signal::INT).unwrap();
+    let (code, log) = bench.daemon.ended().await.unwrap();
+    assert_eq!(code, Some(1), "{log}");
+    assert!(log.contains("stopped at once by a second signal"), "{log}");
+}
+
+#[tokio::test]
+async fn user_signal_1_reconnects_everything() {
+    let bench = Bench::start("").await;
+    bench.attached().await;
+    bench.daemon.signal(Signal::USR1).unwrap();
+    bench
+        .daemon
+        .wait_until("back again", |session| {
+            session.figures.drops == 1 && session.phase == Phase::Attached
+        })
+        .await
+        .unwrap();
+    let cause = bench.daemon.session().await.unwrap().history[0].cause_text.clone();
+    assert_eq!(cause, "reconnect requested");
+}
+
+#[tokio::test]
+async fn the_service_manager_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("notify");
+    let socket = UnixDatagram::bind(&path).unwrap();
+    let simulator = Simulator::start(autossm_sim::Config::default()).await.unwrap();
+    let text = config(&simulator.endpoint_url(), 80, "");
+    let more = [("NOTIFY_SOCKET", path.to_str().unwrap())];
+    let daemon = Daemon::with(Path::new(env!("CARGO_BIN_EXE_autossm")), &[], &[], &more, &text)
+        .await
+        .unwrap();
+    let told = async |wanted: &str| {
+        let mut buffer = [0; 4096];
+        loop {
+            let received = tokio::time::timeout(PATIENCE, socket.recv(&mut buffer));
+            let length = received.await.unwrap().unwrap();
+            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
+            if text.contains(wanted) {
+                return text;
+            }
+        }
+    };
+    told("READY=1").await;
+    told("STATUS=1 session: 1 attached").await;
+    daemon.client().reload().await.unwrap();
+    assert!(told("RELOADING=1").await.contains("MONOTONIC_USEC="));
+    told("READY=1").await;
+    daemon.signal(Signal::TERM).unwrap();
+    told("STOPPING=1").await;
+    assert_eq!(daemon.ended().await.unwrap().0, Some(0));
+}

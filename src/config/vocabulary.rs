@@ -216,6 +216,7 @@ pub(super) const SPANS: &[Key] = &[
     span("link_hold", "A connection that has held so long makes earlier failures forgotten.", limits(1, HOUR, true), |config| &mut config.link_hold),
     span("token_reuse", "A token not yet sent may be used again for so long.", limits(1, TEN_MINUTES, true), |config| &mut config.token_reuse),
     span("fin_grace", "After a local half-close, wait until nothing has come back for so long.", limits(1, DAY, true), |config| &mut config.fin_grace),
+    span("session_timeout", "AWS ends a session after so long without input, as its account's preferences say: attempts close up before it.", limits(60_000, HOUR, false), |config| &mut config.lifetime.idle),
     span("wedged_after", "A session that resends one message for so long is started anew.", limits(1000, HOUR, false), |config| &mut config.wedged_after),
 ];
 

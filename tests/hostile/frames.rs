@@ -9,7 +9,7 @@ use tokio::net::TcpStream;
 
 use crate::channel::{BINARY, Channel, PING, TEXT, frame, frame_head, message};
 use crate::service::{SESSION, attack, good};
-use crate::{Bench, CEILING};
+use crate::{Bench, CEILING, LOAD};
 
 const MIB: usize = 1 << 20;
 
@@ -234,6 +234,33 @@ async fn endless_upgrade_headers_are_a_failed_dial() {
     Bench::run(good, attack, CEILING, async |bench| {
         bench.logged("does not speak websocket").await;
         bench.victim_attached().await;
+    })
+    .await;
+}
+
+async fn close_at_once(channel: Channel, _nth: usize) -> io::Result<()> {
+    channel.frame(8, &[0x03, 0xe8]).await?;
+    channel.hold().await;
+    Ok(())
+}
+
+/// Every dial works and every websocket closes at once: the daemon tries ever less often.
+#[tokio::test]
+async fn a_service_that_closes_every_websocket_is_not_hammered() {
+    Bench::run(good, attack(close_at_once), CEILING, async |bench| {
+        let session = bench
+            .until("victim", "several drops", |session| session.figures.drops >= 5)
+            .await;
+        // 100 ms, doubled each time, on average half of it: five drops take more than a second.
+        assert!(session.attempts >= 5, "{session:?}");
+        let before = session.figures.drops;
+        bench
+            .until("bystander", "its transfer", |session| {
+                session.figures.bytes_up >= LOAD.up
+            })
+            .await;
+        let drops = bench.session("victim").await.figures.drops - before;
+        assert!(drops < 50, "{drops} websockets while one megabyte went up");
     })
     .await;
 }

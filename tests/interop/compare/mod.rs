@@ -1,6 +1,7 @@
 //! The simulator's agent beside AWS's: the same scripted client, the same questions, the same answers.
 
 mod answers;
+mod doubles;
 mod timing;
 
 use std::path::PathBuf;

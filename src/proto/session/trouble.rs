@@ -52,10 +52,8 @@ impl Streak {
     }
 
     pub(super) const fn handle_drop(&mut self, cause: &DropCause, proven: bool, held: bool) {
-        let closed = matches!(
-            cause,
-            DropCause::Closed { .. } | DropCause::Reset | DropCause::EndOfStream
-        );
+        // The service says goodbye to a client that another one replaces; a bad network does not.
+        let closed = matches!(cause, DropCause::Closed { .. });
         if held {
             self.forget();
         } else if !proven {

@@ -318,10 +318,12 @@ impl Client {
             }
             MessageType::OutputStreamData => {
                 self.outputs.push(message.sequence_number);
+                // Kept before it is acknowledged: whoever waits may stop waiting in between.
+                let shown = self.deliver(message.clone());
                 if self.acknowledges {
                     self.acknowledge(&message).await;
                 }
-                Ok(self.deliver(message))
+                Ok(shown)
             }
             other => {
                 self.news.push(other);

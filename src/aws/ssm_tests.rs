@@ -262,3 +262,41 @@ async fn a_session_id_that_could_forge_a_log_line_is_refused() {
         assert!(failure.text.contains("no SessionId"), "{failure:?}");
     }
 }
+
+/// Planted in credentials and answers; whatever can be printed must not hold it.
+const CANARY: &str = "canary";
+
+#[tokio::test]
+async fn nothing_prints_credentials() {
+    let key = AccountKey {
+        profile: None,
+        region: Some("eu-west-1".to_owned()),
+        endpoint_url: None,
+    };
+    let credentials = Credentials::new("AKIDEXAMPLE", CANARY, Some(CANARY.to_owned()), None, "test");
+    let account = Arc::new(Account::loaded_with(key, credentials).await);
+    let (loaded, _) = account.ready().await.unwrap();
+    let request = StartRequest::new(&settings(None, Vec::new()));
+    let plane = SsmControlPlane {
+        account: Arc::clone(&account),
+        request,
+    };
+    let signer = Signer::new(Arc::clone(&account));
+    let printed = format!("{account:?} {loaded:?} {plane:?} {signer:?} {:?}", loaded.client);
+    assert!(!printed.contains(CANARY), "{printed}");
+}
+
+/// An answer that cannot be used may still hold a token.
+#[tokio::test]
+async fn a_failure_quotes_no_token() {
+    for body in [
+        format!(r#"{{"SessionId":"a-1","TokenValue":"{CANARY}","StreamUrl":"#),
+        format!(r#"{{"SessionId":"a 1","TokenValue":"{CANARY}","StreamUrl":"u"}}"#),
+        format!(r#"{{"SessionId":["{CANARY}"],"TokenValue":"{CANARY}","StreamUrl":"u"}}"#),
+    ] {
+        let service = Service::new().await;
+        let (started, _) = tokio::join!(service.plane.start(), service.answer(200, "", &body));
+        let failure = started.unwrap_err();
+        assert!(!format!("{failure:?}").contains(CANARY), "{failure:?}");
+    }
+}

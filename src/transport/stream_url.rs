@@ -45,6 +45,10 @@ impl StreamUrl {
             Some(_) | None => return Err(refused("it is neither wss:// nor ws://")),
         };
         let authority = uri.authority().map_or("", |authority| authority.as_str());
+        if authority.contains('@') {
+            // What stands before it may be a password: not shown.
+            return Err(refused("it has a user name before its host"));
+        }
         let (host, port) = split_authority(authority)
             .ok_or_else(|| refused(&format!("its host `{}` is malformed", shown(authority))))?;
         let loopback = is_loopback(&host);
@@ -346,5 +350,21 @@ mod tests {
             text,
             "wss://ssmmessages.eu-west-1.amazonaws.com/v1/data-channel/alice-0a1b2c3d4e5f67890"
         );
+    }
+
+    /// The query may be a signature; a refusal is logged.
+    #[test]
+    fn a_refusal_does_not_show_the_query() {
+        for text in [
+            "wss://evil.example/path?X-Amz-Security-Token=canary",
+            "wss://user:canary@evil.example/",
+            "http://127.0.0.1/?canary",
+            "wss://127.0.0.1:0/?canary",
+            "wss://[::1/?canary",
+            "canary canary",
+        ] {
+            let failure = StreamUrl::parse(text).unwrap_err();
+            assert!(!failure.text.contains("canary"), "{}", failure.text);
+        }
     }
 }

@@ -150,6 +150,11 @@ impl Channel {
         look(&self.seen.lock().unwrap())
     }
 
+    /// From now on nothing that the client writes is read.
+    pub(crate) fn stop_reading(&mut self) {
+        self.reader.abort_all();
+    }
+
     /// Keeps the websocket open until the client ends it.
     pub(crate) async fn hold(mut self) {
         while self.reader.join_next().await.is_some() {}

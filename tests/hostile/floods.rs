@@ -189,3 +189,39 @@ async fn single_bytes_do_not_keep_the_messages_they_came_in() {
     })
     .await;
 }
+
+/// Messages without end from a service that reads none of the acknowledges.
+async fn read_nothing(mut channel: Channel, nth: usize) -> io::Result<()> {
+    if nth == 0 {
+        with_a_stream(&mut channel).await?;
+        channel.stop_reading();
+        let template = message(
+            MessageType::OutputStreamData,
+            0,
+            PayloadType::FLAG,
+            Bytes::from_static(b"x"),
+        );
+        let first = channel.next;
+        // Ends when the client drops the websocket; the channel must stay open until then.
+        for number in first.. {
+            let mut bytes = template.clone();
+            bytes[NUMBER].copy_from_slice(&number.to_be_bytes());
+            channel.frame(BINARY, &bytes).await?;
+        }
+    }
+    channel.hold().await;
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_service_that_reads_nothing_is_a_drop_and_its_flood_is_bounded() {
+    Bench::run(good, attack(read_nothing), CEILING, async |bench| {
+        bench.victim_attached().await;
+        let _client = bench.victim_client().await;
+        let session = bench
+            .until("victim", "a drop", |session| session.figures.drops >= 1)
+            .await;
+        assert_eq!(session.figures.starts, 1);
+    })
+    .await;
+}

@@ -14,6 +14,8 @@ const LEAST_LOGIN: Duration = Duration::from_secs(2);
 const LEAST_TARGET: Duration = Duration::from_secs(5);
 const LEAST_DENIED: Duration = Duration::from_secs(10);
 
+/// The longest wait that a service may ask for: a number with a few digits too many must not end the session.
+const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
 /// Characters of a cause.
 const LONGEST_CAUSE: usize = 500;
 
@@ -253,7 +255,7 @@ impl Session {
             FailureClass::Network | FailureClass::Protocol | FailureClass::SessionGone => (None, Duration::ZERO),
             FailureClass::Throttled { retry_after } => {
                 let wait = self.backoff.next_wait().saturating_mul(2);
-                (None, retry_after.unwrap_or_default().max(wait))
+                (None, retry_after.unwrap_or_default().min(LONGEST_RETRY_AFTER).max(wait))
             }
             FailureClass::Credentials => (Some(Phase::AwaitingLogin), LEAST_LOGIN),
             FailureClass::TargetNotConnected => (Some(Phase::AwaitingTarget), LEAST_TARGET),

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    Attempt, Backoff, Command, Epoch, Event, Grant, Inbound, LocalId, Outcome, Phase, Reading, ResumeGrant, Secret,
-    Session, SessionConfig,
+    Attempt, Backoff, Command, Epoch, Event, Failure, FailureClass, Grant, Inbound, LocalId, Outcome, Phase, Reading,
+    ResumeGrant, Secret, Session, SessionConfig,
 };
 use crate::Timestamp;
 use crate::journal::Record;
@@ -150,6 +150,23 @@ fn a_hole_that_is_never_filled_ends_the_session_at_a_bound() {
         }
     }
     panic!("the session holds everything");
+}
+
+#[test]
+fn a_retry_after_of_years_is_minutes() {
+    let mut session = Session::new(SessionConfig::default(), Box::new(Steady), 1, Duration::from_secs(1));
+    session.start(NOW);
+    let class = FailureClass::Throttled {
+        retry_after: Some(Duration::from_secs(u64::MAX)),
+    };
+    let failure = Failure {
+        class,
+        text: "throttled".to_owned(),
+    };
+    let attempt = Attempt(1);
+    session.handle_outcome(Outcome::Failed { attempt, failure }, NOW);
+    let due = session.poll_timeout().unwrap().at;
+    assert_eq!(due, NOW.after(Duration::from_secs(600)));
 }
 
 /// The user's bytes are nobody's to print, wherever they are on their way.

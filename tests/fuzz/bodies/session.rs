@@ -18,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 mod answers;
 
 use super::cursor::Cursor;
-use answers::{CANARY, Steady, class, grant};
+use answers::{CANARY, Steady, change, class, grant};
 
 const REQUEST: &str = r#"{"AgentVersion":"3.3.1142.0","RequestedClientActions":[{"ActionType":"SessionType","ActionParameters":{"SessionType":"Port","Properties":{"type":"LocalPortForwarding"}}}]}"#;
 /// A timer that asks again this often without time passing spins.
@@ -122,6 +122,9 @@ impl World {
         match choice % 8 {
             0 => self.session.stop(self.now),
             1 => self.session.reconnect(self.now),
+            2 => self.session.handle_network(change(choice), self.now),
+            3 => self.session.handle_slept(Duration::from_secs(choice.into()), self.now),
+            4 => self.session.handle_address_gone(self.epoch, self.now),
             _ => self.session.start(self.now),
         }
     }

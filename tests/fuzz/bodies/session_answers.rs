@@ -1,8 +1,8 @@
-//! What the control plane answers, and how long to wait when it does not.
+//! What the control plane answers, how long to wait when it does not, and what happens to the machine meanwhile.
 
 use std::time::Duration;
 
-use autossm_proto::session::{Backoff, FailureClass, Grant, Secret};
+use autossm_proto::session::{Backoff, FailureClass, Grant, NetworkChange, Secret};
 
 /// Must never be in anything that can be printed.
 pub(super) const CANARY: &str = "canary-token";
@@ -38,5 +38,14 @@ pub(super) fn class(choice: u8) -> FailureClass {
         5 => FailureClass::SessionGone,
         6 => FailureClass::Protocol,
         _ => FailureClass::Rejected,
+    }
+}
+
+pub(super) fn change(choice: u8) -> NetworkChange {
+    match choice / 8 % 4 {
+        0 => NetworkChange::Link,
+        1 => NetworkChange::Address,
+        2 => NetworkChange::Route,
+        _ => NetworkChange::Woke,
     }
 }

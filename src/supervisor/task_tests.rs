@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use autossm_proto::session::{Failure, FailureClass, Grant, Phase, ResumeGrant, Secret, SessionConfig};
+use autossm_proto::session::{Failure, FailureClass, Grant, NetworkChange, Phase, ResumeGrant, Secret, SessionConfig};
 use futures_util::{SinkExt, StreamExt};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -104,6 +104,7 @@ impl UpgradeSigner for NoSignature {
 struct Rig {
     handle: SessionHandle,
     board: PhaseBoard,
+    network: NetworkBoard,
     calls: mpsc::Receiver<String>,
     service: TcpListener,
     tasks: JoinSet<String>,
@@ -111,6 +112,10 @@ struct Rig {
 
 impl Rig {
     async fn new(start: Start) -> Self {
+        Self::with(start, settings()).await
+    }
+
+    async fn with(start: Start, settings: SessionSettings) -> Self {
         let service = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (sender, calls) = mpsc::channel(16);
         let control = Recorder {
@@ -123,15 +128,16 @@ impl Rig {
             start,
         };
         let board = PhaseBoard::new(Clock);
+        let network = NetworkBoard::default();
         let resources = Resources {
             clock: Clock,
             control: Arc::new(control),
             dialer: Dialer::new(client_config().unwrap(), Arc::new(NoSignature)),
-            network: NetworkBoard::default(),
+            network: network.clone(),
             phases: board.slot("orders"),
             seeds: StdRng::seed_from_u64(1),
         };
-        let (keeper, handle) = Keeper::new(settings(), resources);
+        let (keeper, handle) = Keeper::new(settings, resources);
         let (listening, mut tried) = mpsc::channel(1);
         let mut tasks = JoinSet::new();
         tasks.spawn(keeper.run(listening));
@@ -139,6 +145,7 @@ impl Rig {
         Self {
             handle,
             board,
+            network,
             calls,
             service,
             tasks,
@@ -291,4 +298,53 @@ async fn a_session_that_starts_during_the_stop_is_terminated_too() {
         .unwrap()
         .unwrap();
     assert_eq!(rig.call().await, "terminate me-1");
+}
+
+/// Nothing happens by itself for an hour.
+fn patient() -> SessionSettings {
+    const HOUR: Duration = Duration::from_secs(3600);
+    let mut settings = settings();
+    settings.protocol.ping_interval = HOUR;
+    settings.protocol.prove_timeout = HOUR;
+    settings.protocol.handshake_timeout = HOUR;
+    settings.backoff = BackoffSettings {
+        initial: HOUR,
+        multiplier: 1.0,
+        cap: HOUR,
+    };
+    settings
+}
+
+#[tokio::test]
+async fn a_network_change_ends_the_wait_between_attempts() {
+    let mut rig = Rig::with(Start::Good, patient()).await;
+    assert_eq!(rig.call().await, "start");
+    let (first, _) = rig.attached().await;
+    drop(first);
+    rig.phase(Phase::Reattaching).await;
+    assert!(rig.handle.status().await.unwrap().next_attempt_in_ms.is_some());
+    rig.network.tell(NetworkChange::Route);
+    assert_eq!(rig.call().await, "resume me-1");
+    let (_second, _) = rig.attached().await;
+    rig.stopped().await;
+}
+
+#[tokio::test]
+async fn a_network_change_asks_a_live_websocket_for_a_sign_of_life() {
+    let mut rig = Rig::with(Start::Good, patient()).await;
+    assert_eq!(rig.call().await, "start");
+    let (mut websocket, _) = rig.attached().await;
+    let mut ping = async || {
+        loop {
+            if let Message::Ping(payload) = timeout(FAILED, websocket.next()).await.unwrap().unwrap().unwrap() {
+                return payload;
+            }
+        }
+    };
+    let first = ping().await;
+    rig.network.tell(NetworkChange::Address);
+    assert_ne!(ping().await, first);
+    // Its address is still ours, so it was not dropped.
+    assert_eq!(rig.handle.status().await.unwrap().figures.drops, 0);
+    rig.stopped().await;
 }

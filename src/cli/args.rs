@@ -65,7 +65,7 @@ pub(super) struct RunArgs {
     #[command(flatten)]
     pub(super) socket: SocketArg,
     /// off, error, warn, info, debug or trace, or directives such as autossm::aws=debug [default: the configuration's]
-    #[arg(long, value_name = "LEVEL", env = "AUTOSSM_LOG", hide_env_values = true)]
+    #[arg(long, value_name = "LEVEL")]
     pub(super) log: Option<String>,
     /// human, json, or auto: what suits where the log goes [default: the configuration's]
     #[arg(long, value_name = "FORMAT", value_parser = log_format)]

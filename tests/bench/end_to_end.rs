@@ -24,11 +24,11 @@ use tokio::task::JoinSet;
 
 use relay::Relay;
 use support::daemon::{Daemon, config};
+use support::measure::{cpu, resident, round_trip};
 
 const EACH_WAY: Duration = Duration::from_millis(10);
 const UPLOAD: usize = 100_000_000;
 const DOWNLOAD: usize = 5_000_000;
-const PINGS: usize = 200;
 
 /// What one path does.
 struct Figures {
@@ -171,7 +171,7 @@ async fn measure(address: SocketAddr, download: usize) -> Figures {
     Figures {
         upload: upload(address, UPLOAD).await,
         download: download_rate(address, download).await,
-        round_trip: round_trip(address).await,
+        round_trip: round_trip(&mut open(address, b'e').await).await,
     }
 }
 
@@ -202,33 +202,4 @@ async fn download_rate(address: SocketAddr, total: usize) -> f64 {
     let rate = total as f64 / 1e6 / started.elapsed().as_secs_f64();
     socket.write_all(b".").await.unwrap();
     rate
-}
-
-/// The median of many one-byte questions and answers, one after the other.
-async fn round_trip(address: SocketAddr) -> Duration {
-    let mut socket = open(address, b'e').await;
-    let mut times = Vec::with_capacity(PINGS);
-    for _ in 0..PINGS {
-        let started = Instant::now();
-        socket.write_all(b"?").await.unwrap();
-        socket.read_u8().await.unwrap();
-        times.push(started.elapsed());
-    }
-    times.sort_unstable();
-    times[PINGS / 2]
-}
-
-/// Resident memory of a process, MB.
-fn resident(pid: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1e3
-}
-
-/// Processor time of a process, seconds; the kernel counts it in hundredths.
-fn cpu(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks = |index: usize| fields[index].parse::<f64>().unwrap();
-    (ticks(11) + ticks(12)) / 100.0
 }

@@ -4,10 +4,9 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use autossm_proto::session::Phase;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::bench::{Far, PATIENCE};
@@ -16,11 +15,11 @@ use crate::plugin::Forward;
 use crate::programs::{AGENT, PLUGIN, program, report};
 use crate::relay::Relay;
 use crate::support::daemon::{Daemon, config};
+use crate::support::measure::{cpu, resident, round_trip};
 use crate::support::traffic::Load;
 
 const EACH_WAY: Duration = Duration::from_millis(10);
 const BYTES: u64 = 10_000_000;
-const PINGS: usize = 200;
 /// An optimized autossm.
 const AUTOSSM: &str = "AUTOSSM_INTEROP_AUTOSSM";
 
@@ -86,7 +85,7 @@ async fn figures_side_by_side() {
     let front = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let target = SocketAddr::from(([127, 0, 0, 1], direct.port));
     let raw = Relay::start(front, target, EACH_WAY).unwrap();
-    let plain = round_trip(TcpStream::connect(raw.address).await.unwrap()).await;
+    let plain = question(TcpStream::connect(raw.address).await.unwrap()).await;
     report(&format!("raw TCP: round trip {:.2} ms", millis(plain)));
     for payload in [1024, 8192] {
         with_autossm(&agent, &autossm, payload, plain).await;
@@ -102,7 +101,7 @@ async fn with_autossm(agent: &Path, autossm: &Path, payload: u32, plain: Duratio
     let rates = path.rates(daemon.listener().await.unwrap()).await;
     let (used, after) = (cpu(pid) - before, resident(pid));
     let echo = path.daemon(autossm, payload, path.echo.port).await;
-    let took = round_trip(TcpStream::connect(echo.listener().await.unwrap()).await.unwrap()).await;
+    let took = question(TcpStream::connect(echo.listener().await.unwrap()).await.unwrap()).await;
     let added = took.saturating_sub(plain);
     say(&format!("autossm, payload {payload}"), rates, added, idle, after, used);
 }
@@ -116,7 +115,7 @@ async fn with_plugin(agent: &Path, plugin: &Path, plain: Duration) {
     let rates = path.rates(forward.address).await;
     let (used, after) = (cpu(pid) - before, resident(pid));
     let echo = Forward::start(plugin, &path.far, path.echo.port).await;
-    let took = round_trip(echo.connect().await).await;
+    let took = question(echo.connect().await).await;
     say("AWS's plugin", rates, took.saturating_sub(plain), idle, after, used);
 }
 
@@ -134,31 +133,8 @@ fn millis(duration: Duration) -> f64 {
     duration.as_secs_f64() * 1e3
 }
 
-/// The median of many one-byte questions and answers, one after the other.
-async fn round_trip(mut socket: TcpStream) -> Duration {
+/// The round trip of small writes over this connection.
+async fn question(mut socket: TcpStream) -> Duration {
     socket.set_nodelay(true).unwrap();
-    let mut times = Vec::with_capacity(PINGS);
-    for _ in 0..PINGS {
-        let started = Instant::now();
-        socket.write_all(b"?").await.unwrap();
-        socket.read_u8().await.unwrap();
-        times.push(started.elapsed());
-    }
-    times.sort_unstable();
-    times[PINGS / 2]
-}
-
-/// Resident memory of a process, MB.
-fn resident(pid: u32) -> f64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).unwrap();
-    line.split_whitespace().nth(1).unwrap().parse::<f64>().unwrap() / 1e3
-}
-
-/// Processor time of a process, seconds; the kernel counts it in hundredths.
-fn cpu(pid: u32) -> f64 {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
-    let ticks = |index: usize| fields[index].parse::<f64>().unwrap();
-    (ticks(11) + ticks(12)) / 100.0
+    round_trip(&mut socket).await
 }

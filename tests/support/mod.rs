@@ -3,5 +3,6 @@
 #![allow(dead_code, reason = "each user takes what it needs")]
 
 pub(crate) mod daemon;
+pub(crate) mod measure;
 pub(crate) mod pattern;
 pub(crate) mod traffic;

@@ -203,7 +203,13 @@ impl Daemon {
                     }
                 }
                 Happening::Network(change) => {
-                    tracing::info!("{change}: every session looks whether it is still there, or tries again now");
+                    let what = "every session looks whether its connection lives, or tries again now";
+                    if change == NetworkChange::Link {
+                        // Each container that starts or stops is one.
+                        tracing::debug!("{change}: {what}");
+                    } else {
+                        tracing::info!("{change}: {what}");
+                    }
                     self.maker.planes.renew();
                     self.maker.network.tell(change);
                 }

@@ -81,10 +81,11 @@ fn change(message: &[u8]) -> Option<NetworkChange> {
             let changed = number(body, 12)?;
             (kind == 17 || changed & UP_OR_RUNNING != 0).then_some(NetworkChange::Link)
         }
-        // RTM_NEWADDR, RTM_DELADDR. `struct ifaddrmsg`: its scope; those of the host itself do not matter.
+        // RTM_NEWADDR, RTM_DELADDR. `struct ifaddrmsg`: its scope; those of the host itself and of one link, which each
+        // container brings, carry nothing of ours.
         20 | 21 => {
-            const SCOPE_HOST: u8 = 254;
-            (*body.get(3)? < SCOPE_HOST).then_some(NetworkChange::Address)
+            const SCOPE_LINK: u8 = 253;
+            (*body.get(3)? < SCOPE_LINK).then_some(NetworkChange::Address)
         }
         // RTM_NEWROUTE, RTM_DELROUTE. `struct rtmsg`: the length of the prefix; a default route has none.
         24 | 25 => (*body.get(1)? == 0).then_some(NetworkChange::Route),
@@ -122,6 +123,7 @@ mod tests {
         assert_eq!(list(&link(0)), [], "statistics of an interface");
         assert_eq!(list(&link(0x40)), [NetworkChange::Link]);
         assert_eq!(list(&message(20, &[2, 8, 0, 254, 0, 0, 0, 0])), [], "127.0.0.1");
+        assert_eq!(list(&message(20, &[10, 64, 0, 253, 0, 0, 0, 0])), [], "fe80::");
         assert_eq!(list(&message(21, &[2, 24, 0, 0, 2, 0, 0, 0])), [NetworkChange::Address]);
         assert_eq!(list(&message(24, &[2, 24, 0, 0])), [], "the route of a subnet");
         assert_eq!(list(&message(25, &[10, 0, 0, 0])), [NetworkChange::Route]);

@@ -8,6 +8,7 @@ mod ending;
 mod faults;
 mod limits;
 mod listening;
+mod network;
 mod reload;
 mod secrets;
 mod shutdown;

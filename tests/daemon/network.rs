@@ -16,12 +16,17 @@ fn works(program: &str, arguments: &[&str]) -> bool {
     status.is_ok_and(|status| status.success())
 }
 
+#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
+fn skipped(why: &str) {
+    eprintln!("SKIPPED: {why}");
+}
+
 /// Netlink tells of an address, and the wait for the next attempt is over. (The wait is drawn from zero to ten minutes:
 /// one run in a thousand would not have waited anyway.)
 #[tokio::test]
 async fn a_new_address_is_noticed_and_tried_at_once() {
     if !works("unshare", &["-Urn", "ip", "link", "set", "lo", "up"]) {
-        println!("SKIPPED: needs unshare and ip (util-linux, iproute2) and user namespaces");
+        skipped("needs unshare and ip (util-linux, iproute2) and user namespaces");
         return;
     }
     let config = "\

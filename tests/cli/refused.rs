@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use crate::support::daemon::{Daemon, config};
+use crate::support::skipped;
 use crate::transcript::Transcript;
 use crate::{attached, program};
 
@@ -112,7 +113,7 @@ fn as_nobody(daemon: &Daemon) -> Option<Command> {
 async fn another_user() {
     let (_simulator, daemon) = attached("").await;
     let Some(mut command) = as_nobody(&daemon) else {
-        eprint_skipped("this needs to run a program as another user");
+        skipped("this needs to run a program as another user");
         return;
     };
     let output = command.args(["reconnect", "demo"]).output().unwrap();
@@ -137,9 +138,4 @@ async fn another_user() {
         daemon.log()
     );
     assert_eq!(daemon.session().await.unwrap().figures.drops, 0);
-}
-
-#[expect(clippy::print_stderr, reason = "a skipped test must not look like one that passed")]
-fn eprint_skipped(why: &str) {
-    eprintln!("SKIPPED: {why}");
 }

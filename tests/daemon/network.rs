@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::support::daemon::Daemon;
+use crate::support::skipped;
 
 /// Runs a command and says whether it went well.
 fn works(program: &str, arguments: &[&str]) -> bool {
@@ -14,11 +15,6 @@ fn works(program: &str, arguments: &[&str]) -> bool {
         .stderr(Stdio::null())
         .status();
     status.is_ok_and(|status| status.success())
-}
-
-#[expect(clippy::print_stderr, reason = "a test that is skipped says so")]
-fn skipped(why: &str) {
-    eprintln!("SKIPPED: {why}");
 }
 
 /// Netlink tells of an address, and the wait for the next attempt is over. (The wait is drawn from zero to ten minutes:

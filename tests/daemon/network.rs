@@ -42,9 +42,15 @@ async fn a_new_address_is_noticed_and_tried_at_once() {
         .unwrap();
     let attempts = daemon.session().await.unwrap().attempts;
     let target = daemon.pid().unwrap().to_string();
-    let add = ["-t", &target, "-U", "-n", "--preserve-credentials"];
-    let address = ["ip", "address", "add", "198.51.100.7/32", "dev", "lo"];
-    assert!(works("nsenter", &[add.as_slice(), address.as_slice()].concat()));
+    let inside = |command: &[&str]| {
+        let enter = ["-t", &target, "-U", "-n", "--preserve-credentials"];
+        works("nsenter", &[enter.as_slice(), command].concat())
+    };
+    if !inside(&["ip", "link", "show", "lo"]) {
+        skipped("needs nsenter (util-linux), allowed into namespaces of one's own");
+        return;
+    }
+    assert!(inside(&["ip", "address", "add", "198.51.100.7/32", "dev", "lo"]));
     daemon
         .wait_until("another attempt", |session| session.attempts > attempts)
         .await

@@ -76,7 +76,6 @@ impl Path10 {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "a measurement: run it alone"]
 async fn figures_side_by_side() {
     let (Some(agent), Some(plugin), Some(autossm)) = (program(AGENT), program(PLUGIN), program(AUTOSSM)) else {
         return;

@@ -16,7 +16,8 @@
 //! - `AUTOSSM_INTEROP_PLUGIN`: a `session-manager-plugin`, started with its usual six arguments.
 //! - `AUTOSSM_INTEROP_AWS`: the AWS CLI, started as `aws ssm start-session --endpoint-url ...` with a `PATH` on which
 //!   that plugin comes first. It needs the plugin too.
-//! - `AUTOSSM_INTEROP_AUTOSSM`: an optimized build of autossm, for `figures` only (`--ignored figures`).
+//! - `AUTOSSM_INTEROP_AUTOSSM`: an optimized build of autossm; named only to measure, and then alone, so that nothing
+//!   else is busy: `cargo test -p autossm --test interop figures`.
 //!
 //! What they showed, when and with which versions is in ARCHITECTURE.md, section "Interop".
 #![expect(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "test code")]

@@ -34,6 +34,8 @@ struct Probe {
     client: Client,
     session_id: String,
     echo: Echo,
+    /// Paces who waits for a state by looking at it.
+    looks: tokio::time::Interval,
 }
 
 impl Probe {
@@ -46,12 +48,13 @@ impl Probe {
             client,
             session_id,
             echo,
+            looks: tokio::time::interval(Duration::from_millis(1)),
         }
     }
 
     /// The session as the simulator sees it; a look every few milliseconds is enough.
-    async fn state(&self) -> SessionState {
-        tokio::time::sleep(Duration::from_millis(1)).await;
+    async fn state(&mut self) -> SessionState {
+        self.looks.tick().await;
         self.far.simulator.session(&self.session_id).await.unwrap()
     }
 

@@ -146,6 +146,7 @@ async fn a_handshake_without_answer_ends_the_session() {
             client,
             session_id,
             echo,
+            looks: tokio::time::interval(Duration::from_millis(1)),
         };
         probe.closes(Duration::from_secs(30)).await.unwrap()
     })
@@ -156,7 +157,7 @@ async fn a_handshake_without_answer_ends_the_session() {
 #[tokio::test]
 async fn it_gives_up() {
     same(async |agent| {
-        let probe = Probe::start(agent).await;
+        let mut probe = Probe::start(agent).await;
         let away = |for_ms| Fault::Link {
             session: None,
             side: Side::Agent,

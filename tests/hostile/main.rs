@@ -140,6 +140,17 @@ impl Bench {
         }
     }
 
+    /// So many frames were ignored, no more, and nothing else has come of them.
+    async fn victim_ignores(&self, all: u64) {
+        let session = self
+            .until("victim", "all ignored", |session| session.figures.ignored >= all)
+            .await;
+        assert_eq!(
+            (session.figures.ignored, session.figures.drops, session.figures.starts),
+            (all, 0, 1)
+        );
+    }
+
     /// The victim's session is up.
     async fn victim_attached(&self) {
         self.until("victim", "attached", |session| session.phase == Phase::Attached)

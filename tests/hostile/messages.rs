@@ -114,13 +114,7 @@ async fn acknowledges_of_numbers_never_sent_are_ignored() {
     Bench::run(good, attack(acknowledge_nonsense), CEILING, async |bench| {
         bench.victim_attached().await;
         let all = 10_002 + bodies().len() as u64;
-        let session = bench
-            .until("victim", "all ignored", |session| session.figures.ignored >= all)
-            .await;
-        assert_eq!(
-            (session.figures.ignored, session.figures.drops, session.figures.starts),
-            (all, 0, 1)
-        );
+        bench.victim_ignores(all).await;
     })
     .await;
 }

@@ -8,6 +8,7 @@ pub mod channel;
 pub mod handshake;
 pub mod journal;
 pub mod mux;
+pub mod pace;
 pub mod session;
 pub mod stream;
 mod time;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use autossm_proto::Timestamp;
 use autossm_proto::journal::{Record, State};
 use autossm_proto::session::{
-    Backoff, Command, DropCause, Epoch, Event, Inbound, LocalId, Outcome, Phase, Reading, Session, SessionConfig,
-    Transmit,
+    Attempt, Backoff, Command, DropCause, Epoch, Event, Inbound, LocalId, Outcome, Phase, Reading, Session,
+    SessionConfig, Transmit,
 };
 
 use crate::local::{End, Local};
@@ -70,7 +70,7 @@ pub(crate) struct Host {
     spins: (Timestamp, u32),
 }
 
-fn session(config: &SessionConfig, seed: u64) -> Session {
+pub(crate) fn fresh_session(config: &SessionConfig, seed: u64) -> Session {
     let jitter = Jitter {
         rng: Rng::new(seed ^ 77),
         step: 0,
@@ -81,7 +81,7 @@ fn session(config: &SessionConfig, seed: u64) -> Session {
 impl Host {
     pub(crate) fn new(config: SessionConfig, seed: u64) -> Self {
         Self {
-            session: session(&config, seed),
+            session: fresh_session(&config, seed),
             config,
             seed,
             locals: BTreeMap::new(),
@@ -110,6 +110,12 @@ impl Host {
             self.epoch = Some(epoch);
         }
         self.session.handle_outcome(outcome, now);
+    }
+
+    pub(crate) fn turn_of(&mut self, attempt: Attempt, now: Timestamp) {
+        if !self.dead {
+            self.session.handle_turn(attempt, now);
+        }
     }
 
     pub(crate) fn dropped(&mut self, epoch: Epoch, cause: DropCause, now: Timestamp) {
@@ -384,7 +390,7 @@ impl Host {
         let open = self.locals.values().filter(|local| local.end.is_none());
         let ids: Vec<LocalId> = open.map(|local| local.id).collect();
         trace!(now, "restored with {} records, locals {ids:?}", self.journal.len());
-        let fresh = session(&self.config, self.seed ^ self.journal.len() as u64);
+        let fresh = fresh_session(&self.config, self.seed ^ self.journal.len() as u64);
         self.session = fresh.restore(&state, ids, now);
         self.session.start(now);
     }

@@ -5,7 +5,9 @@
 
 mod agent;
 mod fault;
+mod fleet;
 mod host;
+mod life;
 mod local;
 mod named;
 mod net;
@@ -17,7 +19,7 @@ mod world;
 use std::ops::Range;
 use std::time::Duration;
 
-use autossm_proto::session::SessionConfig;
+use autossm_proto::session::{SessionConfig, StartWhen};
 
 use agent::AgentConfig;
 use fault::Fault;
@@ -51,12 +53,25 @@ fn scenario(seed: u64) -> World {
         ..AgentConfig::default()
     };
     let plans = (0..rng.range(1, 5)).map(|_| Plan::random(&mut rng)).collect();
-    let mut world = World::new(SessionConfig::default(), agent, plans, seed);
+    let start = if seed % 4 == 3 {
+        StartWhen::OnConnect
+    } else {
+        StartWhen::AtOnce
+    };
+    let config = SessionConfig {
+        start,
+        ..SessionConfig::default()
+    };
+    let mut world = World::new(config, agent, plans, seed);
     world.net.delay = rng.millis(0, 150);
     world.agent_delay = rng.millis(0, 100);
     for _ in 0..rng.range(0, 12) {
         let fault = Fault::random(&mut rng, old);
         world.fault_at(rng.millis(0, 40_000), fault);
+    }
+    // Drawn last, so that what is above stays what it was.
+    if rng.chance(20) {
+        world.turn_delay = rng.millis(0, 15_000);
     }
     world
 }

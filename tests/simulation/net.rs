@@ -31,6 +31,8 @@ pub(crate) enum ToAgent {
 #[derive(Clone, Debug)]
 pub(crate) enum Happening {
     Command(Command),
+    /// The turn of a call has come.
+    Turn(Command),
     Outcome(Outcome),
     Up(Epoch, Frame),
     Down(Epoch, Frame),
@@ -71,6 +73,7 @@ impl Happening {
     pub(crate) const fn is_client(&self) -> bool {
         match self {
             Self::Command(_)
+            | Self::Turn(_)
             | Self::Outcome(_)
             | Self::Down(..)
             | Self::ClientLoses(..)
@@ -106,6 +109,7 @@ impl Queue {
     pub(crate) fn forget_process(&mut self) {
         self.events.retain(|_, happening| match happening {
             Happening::Command(_)
+            | Happening::Turn(_)
             | Happening::Outcome(_)
             | Happening::Up(..)
             | Happening::Down(..)

@@ -1,7 +1,5 @@
 //! How a session ends.
 
-use std::time::Duration;
-
 use super::{Command, Event, Phase, ResetCause, Session, Work};
 use crate::Timestamp;
 use crate::journal::Record;
@@ -12,24 +10,18 @@ impl Session {
         self.wanted = false;
         self.abandon_work();
         self.end_live(true);
-        for local in std::mem::take(&mut self.waiting) {
-            self.events.push_back(Event::Reset {
-                local,
-                cause: ResetCause::SessionEnded,
-            });
-        }
+        self.reset_waiting();
         self.set_phase(Phase::Stopped, "stopped".to_owned(), now);
     }
 
-    /// The AWS session is over; a new one follows if the session is still wanted.
+    /// The AWS session is over; what follows is the configuration's choice.
     pub(super) fn end(&mut self, cause: &str, terminate: bool, now: Timestamp) {
+        let live = self.live.as_ref();
+        let worked = live.is_some_and(|live| live.channel.is_ready());
+        let used = live.is_some_and(|live| !live.mux.is_empty());
         self.abandon_work();
         self.end_live(terminate);
-        self.set_phase(Phase::Ended, cause.to_owned(), now);
-        if self.wanted {
-            let wait = self.backoff.next_wait();
-            self.wait(wait, Duration::ZERO, now);
-        }
+        self.follow_end(cause, (worked, used), now);
     }
 
     /// Resets the local connections of the AWS session and forgets it. Those without a stream wait for the next.

@@ -13,6 +13,7 @@ impl Session {
         let local = LocalId(self.next_local);
         self.next_local = self.next_local.saturating_add(1);
         self.waiting.insert(local);
+        self.wake_for_local(now);
         self.open_waiting(now);
         self.drain(now);
         local

@@ -2,6 +2,7 @@
 
 mod api;
 mod config;
+mod demand;
 mod ending;
 mod engine;
 mod environment;
@@ -20,10 +21,10 @@ pub use api::{
     Attempt, Backoff, Command, DropCause, Epoch, Event, Failure, FailureClass, Grant, Inbound, LocalId, Outcome,
     Reading, ResetCause, ResumeGrant, Secret, Transmit,
 };
-pub use config::SessionConfig;
+pub use config::{OnEnd, SessionConfig, StartWhen};
 pub use environment::NetworkChange;
 pub use phase::Phase;
-pub use schedule::{Deadlines, Lifetime};
+pub use schedule::{Deadlines, Lifetime, Preferences};
 pub use snapshot::{DropRecord, Figures, Snapshot};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -43,7 +44,7 @@ const HISTORY: usize = 100;
 
 /// One session to keep alive, from start to stop, over any number of AWS sessions and websockets.
 ///
-/// **In**: `start`, `stop`, `reconnect`, `handle_outcome`, `handle_inbound`, `handle_dropped`, `handle_flushed`,
+/// **In**: `start`, `stop`, `reconnect`, `handle_turn`, `handle_outcome`, `handle_inbound`, `handle_dropped`, `handle_flushed`,
 /// `handle_local_*`, `handle_timeout`. **Out**, in this order after every input: `poll_record`, `poll_command`,
 /// `poll_event`, `poll_transmit`, `poll_timeout`. What `poll_transmit` returns may only be written once the
 /// records polled after it are stored, if anybody stores them. A timeout that is not due is a no-op.
@@ -52,6 +53,8 @@ pub struct Session {
     backoff: Box<dyn Backoff>,
     identity: Identity,
     wanted: bool,
+    /// Only a local connection starts an AWS session.
+    on_demand: bool,
     phase: Phase,
     since: Timestamp,
     cause: String,
@@ -64,6 +67,8 @@ pub struct Session {
     attempts: u32,
     /// Websockets in a row that came to nothing.
     streak: Streak,
+    /// What the account says about the life of sessions, once it was asked.
+    preferences: Preferences,
     next_local: u64,
     /// Local connections without a stream, in the order they came.
     waiting: BTreeSet<LocalId>,
@@ -88,7 +93,11 @@ enum Work {
         not_before: Timestamp,
     },
     /// StartSession or ResumeSession is running.
-    Calling { attempt: Attempt, deadline: Timestamp },
+    Calling {
+        attempt: Attempt,
+        /// None while the call waits for its turn.
+        deadline: Option<Timestamp>,
+    },
     Dialing {
         attempt: Attempt,
         epoch: Epoch,
@@ -127,6 +136,7 @@ impl Session {
             backoff,
             identity: Identity::new(seed, unix_at_zero),
             wanted: false,
+            on_demand: false,
             phase: Phase::Stopped,
             since: Timestamp::ZERO,
             cause: "not started".to_owned(),
@@ -136,6 +146,7 @@ impl Session {
             next_epoch: 1,
             attempts: 0,
             streak: Streak::default(),
+            preferences: Preferences::default(),
             next_local: 1,
             waiting: BTreeSet::new(),
             figures: Figures::default(),

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::link::Link;
-use super::{Command, Epoch, Event, Inbound, Live, Reading, Session, Transmit, Work};
+use super::{Command, Epoch, Event, Inbound, Live, Reading, Session, SessionConfig, Transmit, Work};
 use crate::channel::ChannelEvent;
 use crate::journal::Record;
 use crate::time::{Reason, Timestamp, Wakeup, earliest};
@@ -98,7 +98,7 @@ impl Session {
                 transmit = live.channel.poll_transmit(now);
             }
         }
-        link.set_flying(live.channel.stream().send().is_flying(), now);
+        link.set_flying(live.channel.stream().send(), now);
         if live.channel.stream().send().transmissions() != before {
             live.activity.handle_input(now);
         }
@@ -115,10 +115,8 @@ impl Session {
                 at: *until,
                 reason: Reason::Retry,
             }),
-            Work::Calling { deadline, .. } | Work::Dialing { deadline, .. } => Some(Wakeup {
-                at: *deadline,
-                reason: Reason::AttemptTimeout,
-            }),
+            Work::Calling { deadline, .. } => deadline.map(Self::attempt_timeout),
+            Work::Dialing { deadline, .. } => Some(Self::attempt_timeout(*deadline)),
             Work::Up(link) => self.live.as_ref().and_then(|live| {
                 let stream = live.channel.stream();
                 let retransmit = live.channel.poll_timeout(link.proven);
@@ -145,7 +143,12 @@ impl Session {
                         )
                     })
                     .flatten();
-                earliest(earliest(retransmit, fin), earliest(wedged, alive))
+                let keepalive = Self::keepalive_at(&self.config, link, live);
+                let keepalive = keepalive.map(|at| Wakeup {
+                    at,
+                    reason: Reason::Keepalive,
+                });
+                earliest(earliest(retransmit, fin), earliest(earliest(wedged, alive), keepalive))
             }),
         };
         let handshake = self.live.as_ref().and_then(|live| live.handshake_deadline);
@@ -175,7 +178,11 @@ impl Session {
         match &self.work {
             Work::Waiting { until, .. } if *until <= now => {
                 let cause = self.cause.clone();
-                self.begin_attempt(&cause, now);
+                if self.is_needless() {
+                    self.fall_dormant(&cause, now);
+                } else {
+                    self.begin_attempt(&cause, now);
+                }
             }
             Work::Up(_) => self.handle_link_timeout(now),
             Work::Idle | Work::Waiting { .. } => {}
@@ -224,6 +231,10 @@ impl Session {
                 live.channel.push_harmless();
             }
         }
+        if Self::keepalive_at(&self.config, link, live).is_some_and(|at| at <= now) {
+            live.activity.handle_keepalive(now);
+            live.channel.push_harmless();
+        }
         if !watches {
             return;
         }
@@ -231,6 +242,20 @@ impl Session {
         let away = live.channel.is_agent_away();
         if let Some(cause) = link.handle_timeout((&self.config, &live.pongs), rto, away, now) {
             self.lose_link(epoch, cause, now);
+        }
+    }
+
+    /// When the session is sent something harmless, so that AWS does not end it for being idle.
+    fn keepalive_at(config: &SessionConfig, link: &Link, live: &Live) -> Option<Timestamp> {
+        let every = config.idle_keepalive?;
+        let useful = link.proven && live.channel.is_ready() && !live.channel.is_agent_away();
+        useful.then(|| live.activity.idle_since().after(every))
+    }
+
+    const fn attempt_timeout(at: Timestamp) -> Wakeup {
+        Wakeup {
+            at,
+            reason: Reason::AttemptTimeout,
         }
     }
 
@@ -260,7 +285,7 @@ impl Session {
         }
         self.drain_mux();
         if let (Work::Up(link), Some(live)) = (&mut self.work, &self.live) {
-            link.set_flying(live.channel.stream().send().is_flying(), now);
+            link.set_flying(live.channel.stream().send(), now);
         }
     }
 

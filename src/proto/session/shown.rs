@@ -35,8 +35,13 @@ impl fmt::Debug for ResumeGrant {
 impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Start { attempt } => write!(f, "Start({attempt:?})"),
-            Self::Resume { attempt, session_id } => write!(f, "Resume({attempt:?}, {session_id:?})"),
+            Self::Start { attempt, due } => write!(f, "Start({attempt:?} by {due:?})"),
+            Self::Resume {
+                attempt,
+                due,
+                session_id,
+            } => write!(f, "Resume({attempt:?} by {due:?}, {session_id:?})"),
+            Self::ReadPreferences => f.write_str("ReadPreferences"),
             Self::Dial {
                 attempt,
                 epoch,

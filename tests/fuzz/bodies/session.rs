@@ -9,7 +9,7 @@ use autossm_proto::journal::{Record, State};
 use autossm_proto::mux::{FrameCommand, put_frame};
 use autossm_proto::session::{
     Attempt, Command, DropCause, Epoch, Event, Failure, Inbound, LocalId, Outcome, ResumeGrant, Secret, Session,
-    SessionConfig, Transmit,
+    Transmit,
 };
 use autossm_proto::wire::{AcknowledgeBody, ClientMessage, MessageType, PayloadType, Uuid};
 use bytes::{Bytes, BytesMut};
@@ -18,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 mod answers;
 
 use super::cursor::Cursor;
-use answers::{CANARY, Steady, change, class, grant};
+use answers::{CANARY, Steady, change, class, config, grant, long, preferences};
 
 const REQUEST: &str = r#"{"AgentVersion":"3.3.1142.0","RequestedClientActions":[{"ActionType":"SessionType","ActionParameters":{"SessionType":"Port","Properties":{"type":"LocalPortForwarding"}}}]}"#;
 /// A timer that asks again this often without time passing spins.
@@ -41,12 +41,7 @@ struct World {
 }
 
 pub(crate) fn run(data: &[u8]) {
-    let config = SessionConfig {
-        receive_limit_per_stream: 64 << 10,
-        receive_limit: 128 << 10,
-        reorder_limit: 64 << 10,
-        ..SessionConfig::default()
-    };
+    let config = config(data.last().copied().unwrap_or_default());
     let version = config.client_version.clone();
     let mut world = World {
         session: Session::new(config.clone(), Box::new(Steady), 1, Duration::from_secs(1_700_000_000)),
@@ -125,6 +120,7 @@ impl World {
             2 => self.session.handle_network(change(choice), self.now),
             3 => self.session.handle_slept(Duration::from_secs(choice.into()), self.now),
             4 => self.session.handle_address_gone(self.epoch, self.now),
+            5 => self.session.start_now(self.now),
             _ => self.session.start(self.now),
         }
     }
@@ -146,13 +142,21 @@ impl World {
                 text: "refused".to_owned(),
             },
         };
-        let outcome = match self.calls.remove(0) {
-            Command::Start { attempt } | Command::Resume { attempt, .. } | Command::Dial { attempt, .. }
+        let call = self.calls.remove(0);
+        if let Command::Start { attempt, .. } | Command::Resume { attempt, .. } = call {
+            self.session.handle_turn(attempt, self.now);
+            if choice.is_multiple_of(16) {
+                // Its turn, but no answer yet.
+                return self.calls.insert(0, call);
+            }
+        }
+        let outcome = match call {
+            Command::Start { attempt, .. } | Command::Resume { attempt, .. } | Command::Dial { attempt, .. }
                 if choice >= 200 =>
             {
                 failure(attempt)
             }
-            Command::Start { attempt } => Outcome::Started {
+            Command::Start { attempt, .. } => Outcome::Started {
                 attempt,
                 grant: grant(),
             },
@@ -168,6 +172,7 @@ impl World {
                 self.pings.clear();
                 Outcome::Dialed { attempt, epoch }
             }
+            Command::ReadPreferences => return self.session.handle_preferences(preferences(choice), self.now),
             Command::Abandon { .. } | Command::Close { .. } | Command::Terminate { .. } => return,
         };
         self.session.handle_outcome(outcome, self.now);
@@ -386,12 +391,4 @@ impl World {
             }
         }
     }
-}
-
-/// Any number.
-fn long(cursor: &mut Cursor<'_>) -> i64 {
-    cursor
-        .bytes(8)
-        .iter()
-        .fold(0, |number, byte| number << 8 | i64::from(*byte))
 }

@@ -3,10 +3,11 @@
 mod faults;
 mod service;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use autossm_proto::Timestamp;
-use autossm_proto::session::{Epoch, FailureClass, ResetCause, SessionConfig};
+use autossm_proto::session::{Attempt, Epoch, FailureClass, ResetCause, SessionConfig};
 
 use crate::agent::{Agent, AgentConfig, FarSide};
 use crate::fault::Fault;
@@ -28,6 +29,8 @@ struct Aws {
     /// Opens the next data channel, once.
     token: Option<String>,
     client: Option<Epoch>,
+    /// The last input or resume.
+    active: Timestamp,
     ended: bool,
 }
 
@@ -43,7 +46,15 @@ pub(crate) struct World {
     sessions: u64,
     tokens: u64,
     calls: Option<FailureClass>,
+    /// The account ends sessions after so long without input.
+    pub(crate) idle_out: Option<Duration>,
+    /// Messages that change nothing.
+    pub(crate) harmless: u64,
+    /// How long a call waits for its turn.
+    pub(crate) turn_delay: Duration,
     refuses: bool,
+    /// Calls that are not made when their turn comes.
+    abandoned: BTreeSet<Attempt>,
     /// Every so many messages vanish in the service.
     loses: Option<u64>,
     loses_acks: bool,
@@ -86,7 +97,11 @@ impl World {
             sessions: 0,
             tokens: 0,
             calls: None,
+            idle_out: None,
+            harmless: 0,
+            turn_delay: Duration::ZERO,
             refuses: false,
+            abandoned: BTreeSet::new(),
             loses: None,
             loses_acks: false,
             hole: 0,
@@ -137,6 +152,9 @@ impl World {
                 self.host.turn(&mut self.net);
             }
             self.step_agent();
+            if self.idle_end().is_some_and(|at| at <= now) {
+                self.end_session(true);
+            }
             if self.host.dead && !self.buried && self.asleep.is_none() {
                 self.die();
             }
@@ -157,8 +175,13 @@ impl World {
                 .filter(|aws| !aws.ended)
                 .and_then(|aws| aws.agent.next_wake(&self.side));
             let host = self.asleep.is_none().then(|| self.host.wake()).flatten();
-            let next = [self.net.queue.next_at(), host, agent].into_iter().flatten().min();
-            let next = next.expect("something must be waited for");
+            let events = [self.net.queue.next_at(), host, agent, self.idle_end()];
+            let next = events.into_iter().flatten().min();
+            let Some(next) = next else {
+                let (snapshot, locals) = (self.host.session.snapshot(), &self.host.locals);
+                assert!(self.is_done(), "nothing is waited for: {snapshot:?} {locals:?}");
+                break;
+            };
             self.net.queue.now = next.max(now);
         }
         self.verify();
@@ -219,6 +242,7 @@ impl World {
                 }
             }
             Happening::Command(command) => self.command(command),
+            Happening::Turn(command) => self.call(command),
             Happening::Outcome(outcome) => self.host.outcome(outcome, now),
             Happening::Up(epoch, frame) => self.up(epoch, frame),
             Happening::Down(epoch, frame) => {
@@ -258,6 +282,7 @@ impl World {
             }
             Happening::Restart => {
                 self.buried = false;
+                self.abandoned.clear();
                 self.host.restore(now);
             }
         }

@@ -18,14 +18,14 @@ use bytes::{Bytes, BytesMut};
 mod answers;
 
 use super::cursor::Cursor;
-use answers::{CANARY, Steady, change, class, grant};
+use answers::{CANARY, Steady, change, class, grant, request};
 
-const REQUEST: &str = r#"{"AgentVersion":"3.3.1142.0","RequestedClientActions":[{"ActionType":"SessionType","ActionParameters":{"SessionType":"Port","Properties":{"type":"LocalPortForwarding"}}}]}"#;
 /// A timer that asks again this often without time passing spins.
 const TURNS: usize = 50;
 
 struct World {
     session: Session,
+    raw: bool,
     journal: State,
     now: Timestamp,
     calls: Vec<Command>,
@@ -41,7 +41,14 @@ struct World {
 }
 
 pub(crate) fn run(data: &[u8]) {
+    for (raw, once) in [(false, false), (true, false), (true, true)] {
+        run_as(data, raw, once);
+    }
+}
+
+fn run_as(data: &[u8], raw: bool, once: bool) {
     let config = SessionConfig {
+        once,
         receive_limit_per_stream: 64 << 10,
         receive_limit: 128 << 10,
         reorder_limit: 64 << 10,
@@ -50,6 +57,7 @@ pub(crate) fn run(data: &[u8]) {
     let version = config.client_version.clone();
     let mut world = World {
         session: Session::new(config.clone(), Box::new(Steady), 1, Duration::from_secs(1_700_000_000)),
+        raw,
         journal: State::new(version),
         now: Timestamp::from_nanos(1),
         calls: Vec::new(),
@@ -232,20 +240,11 @@ impl World {
     fn handshake(&mut self) {
         self.transmit(8);
         let next = self.next;
-        let request = Bytes::from_static(REQUEST.as_bytes());
-        self.message(
-            MessageType::OutputStreamData,
-            next,
-            PayloadType::HANDSHAKE_REQUEST,
-            request,
-        );
+        let request = request(self.raw);
+        let output = MessageType::OutputStreamData;
+        self.message(output, next, PayloadType::HANDSHAKE_REQUEST, request);
         let complete = Bytes::from_static(b"{}");
-        self.message(
-            MessageType::OutputStreamData,
-            next + 1,
-            PayloadType::HANDSHAKE_COMPLETE,
-            complete,
-        );
+        self.message(output, next + 1, PayloadType::HANDSHAKE_COMPLETE, complete);
         self.next += 2;
         self.drain();
         self.transmit(8);

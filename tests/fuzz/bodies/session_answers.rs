@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use autossm_proto::session::{Backoff, FailureClass, Grant, NetworkChange, Secret};
+use bytes::Bytes;
 
 /// Must never be in anything that can be printed.
 pub(super) const CANARY: &str = "canary-token";
@@ -48,4 +49,13 @@ pub(super) fn change(choice: u8) -> NetworkChange {
         2 => NetworkChange::Route,
         _ => NetworkChange::Woke,
     }
+}
+
+/// The agent's first message.
+pub(super) fn request(raw: bool) -> Bytes {
+    let properties = if raw { "{}" } else { r#"{"type":"LocalPortForwarding"}"# };
+    let text = format!(
+        r#"{{"AgentVersion":"3.3.1142.0","RequestedClientActions":[{{"ActionType":"SessionType","ActionParameters":{{"SessionType":"Port","Properties":{properties}}}}}]}}"#
+    );
+    Bytes::from(text)
 }

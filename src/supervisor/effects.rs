@@ -88,6 +88,9 @@ impl Supervisor<'_> {
             ResetCause::SessionEnded => {
                 tracing::debug!(session, "local connection reset: its session has ended");
             }
+            ResetCause::NotStarted(_) => {
+                tracing::debug!(session, "local connection reset: its session could not be started");
+            }
             ResetCause::DestinationRefused => {
                 let host = self.keep.settings.forward.host.as_deref();
                 tracing::info!(

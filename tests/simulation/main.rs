@@ -4,6 +4,8 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 mod agent;
+mod backoff;
+mod destinations;
 mod fault;
 mod fleet;
 mod host;
@@ -12,6 +14,7 @@ mod local;
 mod named;
 mod net;
 mod plan;
+mod raw;
 mod rng;
 mod wire;
 mod world;
@@ -78,6 +81,10 @@ fn scenario(seed: u64) -> World {
 
 /// Runs these seeds, or those of `SIM_SEED` in their place: `7`, or `2400..10000`.
 fn seeds(seeds: Range<u64>) {
+    seeds_of(seeds, scenario);
+}
+
+fn seeds_of(seeds: Range<u64>, scenario: fn(u64) -> World) {
     for seed in wanted().unwrap_or(seeds) {
         let run = std::panic::catch_unwind(|| scenario(seed).run());
         assert!(

@@ -256,6 +256,15 @@ impl Net {
         }
     }
 
+    /// The service says goodbye and closes: what it said before arrives first.
+    pub(crate) fn bye(&mut self, epoch: Epoch) {
+        self.send_down(epoch, Frame::Close(1000));
+        if let Some(link) = self.links.get_mut(&epoch) {
+            link.service_open = false;
+            self.queue.after(Duration::ZERO, Happening::ServiceNotices(epoch));
+        }
+    }
+
     /// Both ends are gone, what was on its way is lost; each side learns of it unless a black hole is in between.
     pub(crate) fn reset(&mut self, epoch: Epoch, told: bool) {
         let Some(link) = self.links.get_mut(&epoch) else {

@@ -299,6 +299,8 @@ pub enum ResetCause {
     SessionEnded,
     /// The agent could not reach the destination.
     DestinationRefused,
+    /// A session that is started only once could not be started.
+    NotStarted(FailureClass),
 }
 
 /// Whether the driver may read the websocket.

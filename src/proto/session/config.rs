@@ -45,6 +45,9 @@ pub struct SessionConfig {
     pub receive_limit_per_stream: usize,
     /// The same for all local connections of the session together.
     pub receive_limit: usize,
+    /// Started only once: when its AWS session is over, or cannot be started for a reason that waiting alone does not
+    /// mend, the session stops.
+    pub once: bool,
     /// Bytes of out-of-order messages kept before reading is slowed down; never dropped.
     pub reorder_limit: usize,
 }
@@ -95,6 +98,7 @@ impl Default for SessionConfig {
             client_version: "1.2.764.0".to_owned(),
             receive_limit_per_stream: 16 << 20,
             receive_limit: 64 << 20,
+            once: false,
             reorder_limit: 64 << 20,
         }
     }

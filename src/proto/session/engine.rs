@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::link::Link;
 use super::{
     Attempt, Command, Deadlines, DropCause, DropRecord, Epoch, Event, Failure, FailureClass, Grant, HISTORY, Live,
-    Outcome, Phase, ResumeGrant, Session, Token, Work,
+    Outcome, Phase, ResetCause, ResumeGrant, Session, Token, Work,
 };
 use crate::Timestamp;
 
@@ -227,7 +227,7 @@ impl Session {
     fn handle_resumed(&mut self, attempt: Attempt, grant: ResumeGrant, now: Timestamp) {
         let Some(live) = &mut self.live else { return };
         let Some(secret) = grant.token.filter(|token| !token.expose().is_empty()) else {
-            self.end("the session has timed out", false, now);
+            self.end_gone("the session has timed out".to_owned(), now);
             return;
         };
         live.token = Some(Token { secret, since: now });
@@ -260,7 +260,16 @@ impl Session {
         let Failure { class, text } = failure;
         let (phase, least) = match class {
             FailureClass::SessionGone if self.live.is_some() => {
-                self.end(&text, false, now);
+                self.end_gone(text, now);
+                return;
+            }
+            FailureClass::Credentials
+            | FailureClass::AccessDenied
+            | FailureClass::TargetNotConnected
+            | FailureClass::Rejected
+                if self.config.once && self.live.is_none() =>
+            {
+                self.give_up(ResetCause::NotStarted(class), &text, now);
                 return;
             }
             FailureClass::Network | FailureClass::Protocol | FailureClass::SessionGone => (None, Duration::ZERO),
@@ -321,7 +330,7 @@ impl Session {
         if let Some(live) = &mut self.live {
             live.handshake_deadline = None;
             live.activity.handle_up();
-            live.mux.handle_late(now);
+            live.workload.handle_late(now);
         }
         self.set_phase(Phase::Attached, "the agent answers".to_owned(), now);
         self.open_waiting(now);

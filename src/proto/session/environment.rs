@@ -67,7 +67,7 @@ impl Session {
         }
         if let Some(live) = &mut self.live {
             live.channel.handle_slept(now);
-            live.mux.handle_late(now);
+            live.workload.handle_late(now);
             live.handshake_deadline = live.handshake_deadline.map(|at| at.after(slept));
         }
         self.handle_network(NetworkChange::Woke, now);

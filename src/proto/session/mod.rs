@@ -16,6 +16,7 @@ mod schedule;
 mod shown;
 mod snapshot;
 mod trouble;
+mod workload;
 
 pub use api::{
     Attempt, Backoff, Command, DropCause, Epoch, Event, Failure, FailureClass, Grant, Inbound, LocalId, Outcome,
@@ -32,12 +33,16 @@ pub use trouble::Trouble;
 
 use crate::Timestamp;
 use crate::channel::DataChannel;
+use crate::handshake::Carriage;
 use crate::journal::{LocalFate, Record, State};
-use crate::mux::{Mux, MuxLimits};
+use crate::local::WorkloadLimits;
+use crate::mux::Mux;
+use crate::raw::Raw;
 use crate::stream::{Identity, ReliableStream};
 use link::{Link, PongHabit};
 use schedule::Activity;
 use trouble::Streak;
+use workload::Workload;
 
 /// Drops remembered.
 const HISTORY: usize = 100;
@@ -113,7 +118,9 @@ struct Live {
     stream_url: String,
     token: Option<Token>,
     channel: DataChannel,
-    mux: Mux,
+    workload: Workload,
+    /// When something was last sent again as it was: the agent may have handed it over before.
+    repeated: Option<Timestamp>,
     /// Until when the handshake must be done.
     handshake_deadline: Option<Timestamp>,
     pongs: PongHabit,
@@ -174,7 +181,11 @@ impl Session {
         for local in locals.iter().copied() {
             match state.fate(local) {
                 LocalFate::GoesOn => {}
-                LocalFate::Finished => self.events.push_back(Event::Finished { local }),
+                LocalFate::Finished(rest) => {
+                    let data = rest.into_iter().map(|bytes| Event::Data { local, bytes });
+                    self.events.extend(data);
+                    self.events.push_back(Event::Finished { local });
+                }
                 LocalFate::Lost => {
                     self.events.push_back(Event::Reset {
                         local,
@@ -188,7 +199,6 @@ impl Session {
         }
         if let Some((session_id, client_id)) = state.session() {
             let identity = self.identity.fork();
-            let (mux, streams) = state.mux();
             let version = self.config.client_version.clone();
             let mut channel = DataChannel::restored(state.channel(identity), client_id, version);
             while let Some(record) = channel.poll_record() {
@@ -198,13 +208,8 @@ impl Session {
                 session_id: session_id.to_owned(),
                 stream_url: String::new(),
                 token: None,
-                mux: Mux::restore(
-                    self.mux_limits(),
-                    mux,
-                    streams,
-                    channel.stream().send().next_number(),
-                    now,
-                ),
+                workload: self.restored_workload(&state, channel.stream().send().next_number(), now),
+                repeated: None,
                 handshake_deadline: (!channel.is_ready()).then(|| now.after(self.config.handshake_timeout)),
                 channel,
                 pongs: PongHabit::default(),
@@ -221,7 +226,7 @@ impl Session {
             Work::Waiting { until, .. } => Some(*until),
             Work::Idle | Work::Calling { .. } | Work::Dialing { .. } | Work::Up(_) => None,
         };
-        let streams = self.live.as_ref().map_or(0, |live| live.mux.len());
+        let streams = self.live.as_ref().map_or(0, |live| live.workload.len());
         let agreement = self
             .live
             .as_ref()
@@ -264,8 +269,17 @@ impl Session {
         }
     }
 
-    const fn mux_limits(&self) -> MuxLimits {
-        MuxLimits {
+    fn restored_workload(&self, state: &State, next_number: u64, now: Timestamp) -> Workload {
+        let limits = self.workload_limits();
+        if state.carriage() == Carriage::Raw {
+            return Workload::Raw(Box::new(Raw::restore(limits, state.raw(), next_number, now)));
+        }
+        let (mux, streams) = state.mux();
+        Workload::Mux(Box::new(Mux::restore(limits, mux, streams, next_number, now)))
+    }
+
+    const fn workload_limits(&self) -> WorkloadLimits {
+        WorkloadLimits {
             payload: self.config.payload_limit,
             per_stream: self.config.receive_limit_per_stream,
             total: self.config.receive_limit,
@@ -288,7 +302,8 @@ impl Session {
                 since: now,
             }),
             channel: DataChannel::new(stream, client_id, self.config.client_version.clone()),
-            mux: Mux::new(self.mux_limits()),
+            workload: Workload::new(self.workload_limits()),
+            repeated: None,
             handshake_deadline: Some(now.after(self.config.handshake_timeout)),
             pongs: PongHabit::default(),
             activity: Activity::new(now),

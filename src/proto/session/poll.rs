@@ -63,7 +63,7 @@ impl Session {
         let Some(live) = &self.live else {
             return Reading::Open;
         };
-        if live.mux.is_full() || live.channel.stream().received().is_flooded() {
+        if live.workload.is_full() || live.channel.stream().received().is_flooded() {
             return Reading::Stopped;
         }
         let held = live.channel.stream().received().held_memory();
@@ -90,19 +90,22 @@ impl Session {
             return Some(Transmit::Ping(ping));
         }
         let before = live.channel.stream().send().transmissions();
+        let resent = live.channel.stream().counters().0;
         let mut transmit = live.channel.poll_transmit(now);
-        if transmit.is_none() && live.channel.wants_message(self.config.payload_limit) {
-            let number = live.channel.stream().send().next_number();
-            if let Some(message) = live.mux.build(number) {
-                live.channel.push_message(message);
-                transmit = live.channel.poll_transmit(now);
-            }
+        if transmit.is_none()
+            && live.channel.wants_message(self.config.payload_limit)
+            && live.workload.build(&mut live.channel)
+        {
+            transmit = live.channel.poll_transmit(now);
         }
         link.set_flying(live.channel.stream().send(), now);
         if live.channel.stream().send().transmissions() != before {
             live.activity.handle_input(now);
         }
-        self.drain_mux();
+        if live.channel.stream().counters().0 != resent && live.workload.is_taken() {
+            live.repeated = Some(now);
+        }
+        self.drain_locals();
         self.drain_records();
         transmit
     }
@@ -121,7 +124,7 @@ impl Session {
                 let stream = live.channel.stream();
                 let retransmit = live.channel.poll_timeout(link.proven);
                 let fin = Self::may_finish(link, live)
-                    .then(|| live.mux.fin_at(stream.send().oldest_unacknowledged()))
+                    .then(|| live.workload.end_at(stream.send().oldest_unacknowledged()))
                     .flatten();
                 let fin = fin.map(|at| Wakeup {
                     at,
@@ -227,7 +230,7 @@ impl Session {
         if Self::may_finish(link, live) {
             let send = live.channel.stream().send();
             let (oldest, next) = (send.oldest_unacknowledged(), send.next_number());
-            if live.mux.handle_timeout(oldest, next, now) {
+            if live.workload.handle_timeout(oldest, next, now) {
                 live.channel.push_harmless();
             }
         }
@@ -280,10 +283,13 @@ impl Session {
         }
         if let Some(live) = &mut self.live {
             let open = matches!(&self.work, Work::Up(link) if Self::may_finish(link, live));
-            live.mux
+            live.workload
                 .handle_acknowledged(live.channel.stream().send().oldest_unacknowledged(), open, now);
         }
-        self.drain_mux();
+        self.drain_locals();
+        if self.live.as_ref().is_some_and(|live| live.workload.is_over()) {
+            self.end("the connection is over", true, now);
+        }
         if let (Work::Up(link), Some(live)) = (&mut self.work, &self.live) {
             link.set_flying(live.channel.stream().send(), now);
         }
@@ -300,22 +306,28 @@ impl Session {
     fn handle_channel_event(&mut self, event: ChannelEvent, now: Timestamp) {
         match event {
             ChannelEvent::Proven => self.handle_proven(now),
+            ChannelEvent::Agreed(carriage) => {
+                let limits = self.workload_limits();
+                if let Some(live) = &mut self.live {
+                    live.workload.agree(carriage, limits);
+                }
+            }
             ChannelEvent::Ready => self.handle_attached(now),
             ChannelEvent::Payload(payload) => {
                 let Some(live) = &mut self.live else { return };
-                if let Err(error) = live.mux.handle_payload(payload, now) {
+                if let Err(error) = live.workload.handle_payload(payload, now) {
                     let cause = format!("{error}: the session cannot go on, a new one is started");
                     self.end(&cause, true, now);
                 }
             }
             ChannelEvent::Late => {
                 if let Some(live) = &mut self.live {
-                    live.mux.handle_late(now);
+                    live.workload.handle_late(now);
                 }
             }
             ChannelEvent::Refused => {
                 if let Some(live) = &mut self.live {
-                    live.mux.handle_refused();
+                    live.workload.handle_refused();
                 }
             }
             ChannelEvent::Ended { session_id, .. } if !self.is_own(session_id.as_deref()) => {
@@ -323,9 +335,7 @@ impl Session {
                     live.channel.count_ignored();
                 }
             }
-            ChannelEvent::Ended { reason, .. } => {
-                self.end(&format!("the session has ended: {reason}"), false, now);
-            }
+            ChannelEvent::Ended { reason, .. } => self.handle_far_end(&reason, now),
             ChannelEvent::Failed { reason } => self.end(&reason, true, now),
         }
     }

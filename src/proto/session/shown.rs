@@ -107,7 +107,7 @@ impl fmt::Debug for Live {
             .field("stream_url", &WithoutQuery(&self.stream_url))
             .field("token", &self.token)
             .field("handshake", &self.channel.handshake())
-            .field("streams", &self.mux.len())
+            .field("streams", &self.workload.len())
             .finish_non_exhaustive()
     }
 }

@@ -85,7 +85,7 @@ impl Session {
             if live.channel.stream().send().contradicted_since().is_some() {
                 return Some(Trouble::Wedged);
             }
-            if live.mux.is_full() {
+            if live.workload.is_full() {
                 return Some(Trouble::LocalNotReading);
             }
             if link.is_stuck() {

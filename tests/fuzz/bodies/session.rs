@@ -9,7 +9,7 @@ use autossm_proto::journal::{Record, State};
 use autossm_proto::mux::{FrameCommand, put_frame};
 use autossm_proto::session::{
     Attempt, Command, DropCause, Epoch, Event, Failure, Inbound, LocalId, Outcome, ResumeGrant, Secret, Session,
-    Transmit,
+    SessionConfig, Transmit,
 };
 use autossm_proto::wire::{AcknowledgeBody, ClientMessage, MessageType, PayloadType, Uuid};
 use bytes::{Bytes, BytesMut};
@@ -18,14 +18,14 @@ use bytes::{Bytes, BytesMut};
 mod answers;
 
 use super::cursor::Cursor;
-use answers::{CANARY, Steady, change, class, config, grant, long, preferences};
+use answers::{CANARY, Steady, change, class, config, grant, long, preferences, request};
 
-const REQUEST: &str = r#"{"AgentVersion":"3.3.1142.0","RequestedClientActions":[{"ActionType":"SessionType","ActionParameters":{"SessionType":"Port","Properties":{"type":"LocalPortForwarding"}}}]}"#;
 /// A timer that asks again this often without time passing spins.
 const TURNS: usize = 50;
 
 struct World {
     session: Session,
+    raw: bool,
     journal: State,
     now: Timestamp,
     calls: Vec<Command>,
@@ -41,10 +41,20 @@ struct World {
 }
 
 pub(crate) fn run(data: &[u8]) {
-    let config = config(data.last().copied().unwrap_or_default());
+    for (raw, once) in [(false, false), (true, false), (true, true)] {
+        run_as(data, raw, once);
+    }
+}
+
+fn run_as(data: &[u8], raw: bool, once: bool) {
+    let config = SessionConfig {
+        once,
+        ..config(data.last().copied().unwrap_or_default())
+    };
     let version = config.client_version.clone();
     let mut world = World {
         session: Session::new(config.clone(), Box::new(Steady), 1, Duration::from_secs(1_700_000_000)),
+        raw,
         journal: State::new(version),
         now: Timestamp::from_nanos(1),
         calls: Vec::new(),
@@ -237,20 +247,11 @@ impl World {
     fn handshake(&mut self) {
         self.transmit(8);
         let next = self.next;
-        let request = Bytes::from_static(REQUEST.as_bytes());
-        self.message(
-            MessageType::OutputStreamData,
-            next,
-            PayloadType::HANDSHAKE_REQUEST,
-            request,
-        );
+        let request = request(self.raw);
+        let output = MessageType::OutputStreamData;
+        self.message(output, next, PayloadType::HANDSHAKE_REQUEST, request);
         let complete = Bytes::from_static(b"{}");
-        self.message(
-            MessageType::OutputStreamData,
-            next + 1,
-            PayloadType::HANDSHAKE_COMPLETE,
-            complete,
-        );
+        self.message(output, next + 1, PayloadType::HANDSHAKE_COMPLETE, complete);
         self.next += 2;
         self.drain();
         self.transmit(8);

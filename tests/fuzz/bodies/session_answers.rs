@@ -6,6 +6,7 @@ use super::super::cursor::Cursor;
 use autossm_proto::session::{
     Backoff, FailureClass, Grant, NetworkChange, OnEnd, Preferences, Secret, SessionConfig, StartWhen,
 };
+use bytes::Bytes;
 
 /// Must never be in anything that can be printed.
 pub(super) const CANARY: &str = "canary-token";
@@ -85,4 +86,13 @@ pub(super) fn long(cursor: &mut Cursor<'_>) -> i64 {
         .bytes(8)
         .iter()
         .fold(0, |number, byte| number << 8 | i64::from(*byte))
+}
+
+/// The agent's first message.
+pub(super) fn request(raw: bool) -> Bytes {
+    let properties = if raw { "{}" } else { r#"{"type":"LocalPortForwarding"}"# };
+    let text = format!(
+        r#"{{"AgentVersion":"3.3.1142.0","RequestedClientActions":[{{"ActionType":"SessionType","ActionParameters":{{"SessionType":"Port","Properties":{properties}}}}}]}}"#
+    );
+    Bytes::from(text)
 }

@@ -214,7 +214,7 @@ impl World {
 
     pub(super) fn reach_agent(&mut self, link: u64, message: ToAgent) {
         let now = self.net.queue.now;
-        let streams = self.host.streams.clone();
+        self.look_at_streams();
         let Some(aws) = self
             .aws
             .as_mut()
@@ -228,7 +228,6 @@ impl World {
         }
         match message {
             ToAgent::Message(bytes) => {
-                self.side.streams = streams;
                 aws.agent.handle(&bytes, &mut self.side, now);
             }
             ToAgent::Pause => aws.agent.paused = true,
@@ -237,9 +236,16 @@ impl World {
         self.agent_speaks();
     }
 
+    /// The far side knows which stream belongs to which connection.
+    fn look_at_streams(&mut self) {
+        self.side.streams.clone_from(&self.host.streams);
+        self.side.taken.extend(self.host.streams.values());
+    }
+
     pub(super) fn step_agent(&mut self) {
         let now = self.net.queue.now;
         let blocked = self.host.inbox.len() > 1000;
+        self.look_at_streams();
         if let Some(aws) = self.aws.as_mut().filter(|aws| !aws.ended) {
             aws.agent.blocked = blocked;
             if aws.agent.next_wake(&self.side).is_some_and(|at| at <= now) {
@@ -264,7 +270,11 @@ impl World {
                     self.doubled += 1;
                     self.cut_agent(Duration::from_millis(20));
                 }
-                AgentOut::Failed => self.end_session(true),
+                AgentOut::Failed => {
+                    self.corrupted |= aws.agent.raw.corrupted;
+                    self.cut_short |= aws.agent.raw.tail_lost;
+                    self.end_session(true);
+                }
             }
         }
     }
@@ -323,10 +333,15 @@ impl World {
         self.ended += 1;
         if let Some(epoch) = aws.client {
             if told {
-                let text = r#"{"MessageType":"channel_closed","SessionId":"s","Output":"over"}"#;
-                self.net.send_down(epoch, Frame::Binary(control(Kind::Closed, text)));
+                let id = name(aws.id);
+                let text = format!(r#"{{"MessageType":"channel_closed","SessionId":"{id}","Output":"over"}}"#);
+                self.net.send_down(epoch, Frame::Binary(control(Kind::Closed, &text)));
             }
-            self.net.reset(epoch, true);
+            if told && self.agent.raw {
+                self.net.bye(epoch);
+            } else {
+                self.net.reset(epoch, true);
+            }
         }
     }
 

@@ -29,6 +29,19 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Stopped,
+        Self::Dormant,
+        Self::Starting,
+        Self::Handshaking,
+        Self::Attached,
+        Self::Reattaching,
+        Self::AwaitingLogin,
+        Self::AwaitingTarget,
+        Self::Ended,
+    ];
+
     /// The word used in status, logs and events.
     pub const fn name(self) -> &'static str {
         match self {

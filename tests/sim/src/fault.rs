@@ -229,6 +229,8 @@ pub enum Call {
     Describe,
     /// GetConnectionStatus.
     Status,
+    /// GetDocument.
+    Document,
 }
 
 /// A wrong answer of the control plane.

@@ -15,6 +15,7 @@ use crate::fault::{BadAnswer, Call, ResumeOfEnded};
 use crate::service::{ApiError, BoxedBody, Grant, Registry, StartRequest};
 
 const PORT_DOCUMENT: &str = "AWS-StartPortForwardingSession";
+const PREFERENCES: &str = "SSM-SessionManagerRunShell";
 const HOST_DOCUMENT: &str = "AWS-StartPortForwardingSessionToRemoteHost";
 
 #[derive(Deserialize)]
@@ -34,6 +35,12 @@ struct SessionInput {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
+struct DocumentInput {
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
 struct TargetInput {
     target: String,
 }
@@ -46,6 +53,7 @@ pub(crate) async fn call(registry: &Registry, operation: &str, body: &[u8]) -> R
         "TerminateSession" => Call::Terminate,
         "DescribeSessions" => Call::Describe,
         "GetConnectionStatus" => Call::Status,
+        "GetDocument" => Call::Document,
         _ => {
             let text = format!("operation {operation:?} is not simulated");
             return refuse(&ApiError::new("UnknownOperationException", text));
@@ -64,6 +72,7 @@ pub(crate) async fn call(registry: &Registry, operation: &str, body: &[u8]) -> R
         Call::Terminate => terminate(registry, body).await,
         Call::Describe => Ok(describe(registry)),
         Call::Status => status(registry, body),
+        Call::Document => document(registry, body),
     };
     match (outcome, wrong) {
         (Err(error), _) => refuse(&error),
@@ -142,6 +151,17 @@ fn start(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> {
         parameters: json!(parameters).to_string(),
     })?;
     Ok(granted(&grant))
+}
+
+/// The only document that can be read is that of the account's preferences.
+fn document(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> {
+    let input: DocumentInput = read(body)?;
+    let content = registry.config().preferences.as_ref();
+    let content = content.filter(|_| input.name == PREFERENCES).ok_or_else(|| {
+        let text = format!("Document with name {} does not exist.", input.name);
+        ApiError::new("InvalidDocument", text)
+    })?;
+    Ok(json!({ "Name": input.name, "DocumentType": "Session", "DocumentFormat": "JSON", "Content": content }))
 }
 
 fn resume(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> {

@@ -155,6 +155,26 @@ impl Daemon {
             .with_context(|| format!("{:?} is no address", session.listeners))
     }
 
+    /// Where the session with this name listens; waits until it does.
+    pub(crate) async fn listener_of(&self, name: &str) -> anyhow::Result<SocketAddr> {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        let wait = async {
+            loop {
+                ticks.tick().await;
+                let sessions = self.client.status().await?.sessions;
+                let found = sessions.iter().find(|session| session.name == name);
+                if let Some(address) = found.and_then(|session| session.listeners.first()) {
+                    return address.parse().with_context(|| format!("{address:?} is no address"));
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, wait).await {
+            Ok(address) => address,
+            Err(_) => bail!("{name} does not listen; the daemon's log:
+{}", self.log()),
+        }
+    }
+
     /// Sends it a signal.
     pub(crate) fn signal(&self, signal: Signal) -> anyhow::Result<()> {
         let pid = self

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::control;
+use crate::counters::CallCounts;
 use crate::fault::{Fault, Side};
 use crate::hub::{Hub, InjectError};
 use crate::listener::{self, PortCommand};
@@ -129,6 +130,11 @@ impl Simulator {
     /// All sessions so far, ended ones too, in the order of their ids.
     pub async fn sessions(&self) -> Vec<SessionState> {
         self.hub.registry.states().await
+    }
+
+    /// The calls of the control plane that have arrived, whatever they were answered.
+    pub fn calls(&self) -> CallCounts {
+        self.hub.registry.calls()
     }
 
     /// One session.

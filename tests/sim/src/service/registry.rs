@@ -18,7 +18,7 @@ use super::session::SessionTask;
 use crate::agent::Agent;
 use crate::clock;
 use crate::config::Config;
-use crate::counters::Counters;
+use crate::counters::{CallCounts, Counters};
 use crate::fault::{BadAnswer, Call, LinkFault, ResumeOfEnded, Side};
 
 const COMMANDS: usize = 64;
@@ -39,6 +39,7 @@ struct Inner {
     rng: StdRng,
     sessions: BTreeMap<String, Entry>,
     answers: Vec<(Call, u32, BadAnswer)>,
+    calls: CallCounts,
 }
 
 #[derive(Debug)]
@@ -62,6 +63,7 @@ impl Registry {
             rng: StdRng::seed_from_u64(config.seed),
             sessions: BTreeMap::new(),
             answers: Vec::new(),
+            calls: CallCounts::default(),
         };
         Self {
             config,
@@ -259,9 +261,15 @@ impl Registry {
         self.lock().answers.clear();
     }
 
-    /// The bad answer this call must get, if any.
+    /// The calls that have arrived.
+    pub(crate) fn calls(&self) -> CallCounts {
+        self.lock().calls
+    }
+
+    /// Counts this call, and says which bad answer it must get, if any.
     pub(crate) fn next_bad_answer(&self, call: Call) -> Option<BadAnswer> {
         let mut inner = self.lock();
+        inner.calls.count(call);
         inner.answers.retain(|(_, times, _)| *times > 0);
         let owed = inner.answers.iter_mut().find(|(owed, _, _)| *owed == call);
         owed.map(|(_, times, answer)| {

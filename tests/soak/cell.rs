@@ -105,7 +105,9 @@ impl Cell {
                     report.ended += 1;
                     tally.expected = tally.received;
                 }
-                Err(error) => report.wrong.push(format!("{}: connection {key} broke: {error}", self.name)),
+                Err(error) => report
+                    .wrong
+                    .push(format!("{}: connection {key} broke: {error}", self.name)),
             }
             report.count(&tally);
             if let Some(mut uploaded) = uploaded {
@@ -175,11 +177,16 @@ impl Cell {
         let healed = struck + strike.lasts;
         tokio::time::sleep_until(healed).await;
         self.well().await?;
+        let flowing = now().saturating_duration_since(healed);
         let after = self.seen.borrow().clone();
-        if !measured || after.drops == before.drops {
+        if !measured {
             return Ok(());
         }
         let mut report = self.report.lock().unwrap();
+        report.flowing.entry(strike.kind).or_default().add(flowing);
+        if after.drops == before.drops {
+            return Ok(());
+        }
         report.calls.push(self.calls() - calls);
         if let (Some(dropped), Some(attached)) = (after.dropped_at, after.attached_at)
             && after.drops == before.drops + 1
@@ -222,8 +229,14 @@ impl Cell {
     /// Attached, and bytes go both ways.
     async fn well(&self) -> anyhow::Result<()> {
         let progress = &self.destination.progress;
-        let moved = || (progress.up.load(Ordering::Relaxed), progress.down.load(Ordering::Relaxed));
-        self.until("attached", |seen| seen.phase == Some(Phase::Attached)).await?;
+        let moved = || {
+            (
+                progress.up.load(Ordering::Relaxed),
+                progress.down.load(Ordering::Relaxed),
+            )
+        };
+        self.until("attached", |seen| seen.phase == Some(Phase::Attached))
+            .await?;
         let before = moved();
         let mut ticks = tokio::time::interval(LOOK);
         let both = async {

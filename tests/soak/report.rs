@@ -19,6 +19,8 @@ pub(crate) struct Report {
     pub(crate) noticed_silence: Times,
     /// From there, or from the fault's end where that is later, to the proven re-attach; by kind.
     pub(crate) recovered: BTreeMap<&'static str, Times>,
+    /// From a fault's end to bytes that go both ways again; by kind. What the agent lost it sends again slowly.
+    pub(crate) flowing: BTreeMap<&'static str, Times>,
     /// The daemon's own account of every drop.
     pub(crate) drops: Drops,
     /// Calls of the control plane for each fault that dropped the websocket, its bad answers included.
@@ -125,20 +127,25 @@ impl Report {
 
     /// The faults by kind, and all times in milliseconds.
     fn table(&self) -> Vec<String> {
-        let row = |what: &str, count: &str, times: &str| format!("{what:<36} {count:>6} {times}");
+        let row = |what: &str, count: &str, times: &str| format!("{what:<37} {count:>6} {times}");
         let columns = format!("{:>6} {:>7} {:>7} {:>7}", "n", "p50 ms", "p99", "max");
-        let mut lines = vec![row("fault; usable again to attached", "struck", &columns)];
+        let mut lines = vec![
+            row(
+                "from the fault's end, or its notice, to",
+                "",
+                "   attached                       | bytes both ways",
+            ),
+            row("", "struck", &format!("{columns}  | {columns}")),
+        ];
+        let of = |times: &BTreeMap<_, Times>, kind| times.get(kind).map(Times::text).unwrap_or_default();
         for kind in kinds::names() {
             let count = self.struck.get(kind).copied().unwrap_or_default();
-            let times = self.recovered.get(kind).map(Times::text).unwrap_or_default();
+            let times = format!("{:30}  | {}", of(&self.recovered, kind), of(&self.flowing, kind));
             lines.push(row(kind, &count.to_string(), &times));
         }
-        let mut all = Times::default();
-        for times in self.recovered.values() {
-            all.0.extend(&times.0);
-        }
         let struck: usize = self.struck.values().sum();
-        lines.push(row("all", &struck.to_string(), &all.text()));
+        let times = format!("{:30}  | {}", all(&self.recovered), all(&self.flowing));
+        lines.push(row("all", &struck.to_string(), &times));
         let rows = [
             ("noticed: close, reset, end", &self.noticed_at_once),
             ("noticed: silence, from its beginning", &self.noticed_silence),
@@ -148,6 +155,15 @@ impl Report {
         lines.extend(rows.map(|(what, times)| row(what, "", &times.text())));
         lines
     }
+}
+
+/// Of all kinds together.
+fn all(times: &BTreeMap<&'static str, Times>) -> String {
+    let mut all = Times::default();
+    for times in times.values() {
+        all.0.extend(&times.0);
+    }
+    all.text()
 }
 
 struct Percentiles<T> {

@@ -123,7 +123,10 @@ pub(crate) async fn soak(program: &Path, options: Options, say: fn(&str)) -> any
     if code != Some(0) {
         report.wrong.push(format!("the daemon's exit code is {code:?}"));
     }
-    report.lines(now() - started, resident).iter().for_each(|line| say(line));
+    report
+        .lines(now() - started, resident)
+        .iter()
+        .for_each(|line| say(line));
     if !report.is_good() {
         say(&format!("the daemon's log ends so:\n{}", tail(&log, |_| true)));
     }
@@ -196,7 +199,10 @@ impl History {
             let oldest = session.figures.drops - session.history.len() as u64;
             if oldest > *known {
                 let missed = oldest - *known;
-                report.wrong.push(format!("{}: {missed} drops were forgotten before they were read", session.name));
+                report.wrong.push(format!(
+                    "{}: {missed} drops were forgotten before they were read",
+                    session.name
+                ));
             }
             for (number, drop) in (oldest..).zip(&session.history) {
                 let last = number + 1 == session.figures.drops;

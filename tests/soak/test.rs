@@ -30,7 +30,7 @@ async fn two_hundred_faults_lose_and_double_no_byte() {
     let options = soak::Options {
         faults: 200,
         seed: 1,
-        speed: 10,
+        speed: 20,
         sessions: 20,
     };
     let program = Path::new(env!("CARGO_BIN_EXE_autossm"));

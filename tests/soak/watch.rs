@@ -38,10 +38,7 @@ impl Seen {
 }
 
 /// Passes them on until they end, which they must not.
-pub(crate) async fn pass_on(
-    mut events: Events,
-    sessions: BTreeMap<String, watch::Sender<Seen>>,
-) -> anyhow::Result<()> {
+pub(crate) async fn pass_on(mut events: Events, sessions: BTreeMap<String, watch::Sender<Seen>>) -> anyhow::Result<()> {
     while let Some(line) = events.next().await? {
         let EventLine { event, .. } = serde_json::from_str(&line)?;
         match event {

@@ -98,6 +98,20 @@ impl Daemon {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
+    /// Waits until its log looks as described.
+    pub(crate) async fn said(&self, holds: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        let wait = async {
+            while !holds(&self.log()) {
+                ticks.tick().await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, wait).await {
+            Ok(()) => Ok(()),
+            Err(_) => bail!("not said within {PATIENCE:?}; the daemon's log:\n{}", self.log()),
+        }
+    }
+
     /// The environment in which another `autossm` talks to this one.
     pub(crate) fn environment(&self) -> Vec<(&'static str, PathBuf)> {
         environment(self.directory.path())
@@ -170,8 +184,11 @@ impl Daemon {
         };
         match tokio::time::timeout(PATIENCE, wait).await {
             Ok(address) => address,
-            Err(_) => bail!("{name} does not listen; the daemon's log:
-{}", self.log()),
+            Err(_) => bail!(
+                "{name} does not listen; the daemon's log:
+{}",
+                self.log()
+            ),
         }
     }
 

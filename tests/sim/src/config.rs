@@ -30,6 +30,8 @@ pub struct Config {
     pub hosts: BTreeMap<String, String>,
     /// Requests need a SigV4 `Authorization` (its form is checked, not its signature).
     pub require_signatures: bool,
+    /// How far the clock that signed a call may be from this machine's; none means any.
+    pub clock_tolerance: Option<Duration>,
     /// A token opens one data channel only.
     pub single_use_tokens: bool,
     /// How long a token can be used; none means for ever.
@@ -96,6 +98,7 @@ impl Default for Config {
             targets: Vec::new(),
             hosts: BTreeMap::new(),
             require_signatures: false,
+            clock_tolerance: Some(Duration::from_secs(5 * 60)),
             single_use_tokens: true,
             token_lifetime: None,
             close_after: Some(Duration::from_secs(60 * 60)),

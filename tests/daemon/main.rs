@@ -8,6 +8,8 @@ mod bytes;
 mod clocks;
 mod ending;
 mod faults;
+#[cfg(target_os = "linux")]
+mod hosts;
 mod limits;
 mod listening;
 #[cfg(target_os = "linux")]

@@ -116,18 +116,28 @@ pub(crate) async fn exchange(socket: TcpStream, load: Load, progress: &Progress)
 
 /// The same; what has come back is in `tally` also when the connection breaks.
 pub(crate) async fn exchange_into(
-    mut socket: TcpStream,
+    socket: TcpStream,
     load: Load,
     progress: &Progress,
     tally: &mut Tally,
 ) -> io::Result<()> {
     socket.set_nodelay(true)?;
+    exchange_over(socket, load, progress, tally).await
+}
+
+/// The same over any kind of socket.
+pub(crate) async fn exchange_over(
+    socket: impl AsyncRead + AsyncWrite,
+    load: Load,
+    progress: &Progress,
+    tally: &mut Tally,
+) -> io::Result<()> {
+    let (reader, mut writer) = tokio::io::split(socket);
     let mut header = Vec::with_capacity(HEADER);
     for number in [load.key, load.up, load.down, load.pace] {
         header.extend_from_slice(&number.to_le_bytes());
     }
-    socket.write_all(&header).await?;
-    let (reader, mut writer) = socket.split();
+    writer.write_all(&header).await?;
     let (received, sent) = tokio::join!(
         receive(reader, down_key(load), load.down, &progress.down, tally),
         send(&mut writer, up_key(load), load.up, load.pace),

@@ -2,6 +2,7 @@
 
 mod shim;
 
+use std::cell::Cell;
 use std::time::Duration;
 
 use autossm::status::SessionStatus;
@@ -54,13 +55,16 @@ fn close_1000() -> Fault {
 struct Sleeper {
     bench: Bench,
     shim: Shim,
+    /// Seconds so far.
+    slept: Cell<i64>,
 }
 
 impl Sleeper {
     async fn start(simulator: Config, more: &str) -> Option<Self> {
         let shim = Shim::build()?;
         let bench = Bench::under(simulator, more, &shim.environment()).await;
-        Some(Self { bench, shim })
+        let slept = Cell::new(0);
+        Some(Self { bench, shim, slept })
     }
 
     /// The lid is closed and opened again: the process stands still, its clocks go on, `meanwhile` happens.
@@ -68,7 +72,8 @@ impl Sleeper {
         let naps = self.bench.daemon.log().matches(SLEPT).count();
         self.freeze();
         self.bench.inject(meanwhile).await;
-        self.shim.jump(seconds, 0);
+        self.slept.set(self.slept.get() + seconds);
+        self.shim.jump(self.slept.get(), 0);
         self.thaw();
         self.bench
             .daemon

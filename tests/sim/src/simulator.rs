@@ -52,7 +52,8 @@ impl Simulator {
         let (data_port, data_commands) = mpsc::channel(PORT_COMMANDS);
         let (agents_port, agents_commands) = mpsc::channel(PORT_COMMANDS);
         let (admin_keeper, admin_commands) = mpsc::channel(1);
-        let advertised = config.advertise.unwrap_or(data_channel);
+        let plain = format!("ws://{}", config.advertise.unwrap_or(data_channel));
+        let advertised = config.advertise_url.clone().unwrap_or(plain);
         let registry = Arc::new(Registry::new(config, advertised, agents_address, session_tasks));
         let hub = Arc::new(Hub {
             registry: Arc::clone(&registry),

@@ -28,7 +28,7 @@ const AGENT_QUERY: &str = "role=publish_subscribe";
 #[derive(Debug)]
 pub(crate) struct Registry {
     config: Arc<Config>,
-    data_channel: SocketAddr,
+    data_channel: String,
     agents: SocketAddr,
     tasks: mpsc::Sender<SessionTask>,
     inner: Mutex<Inner>,
@@ -52,10 +52,10 @@ struct Entry {
 }
 
 impl Registry {
-    /// `data_channel` is what clients are told, `agents` what agents outside are told.
+    /// `data_channel` is what clients are told, scheme included, `agents` what agents outside are told.
     pub(crate) fn new(
         config: Arc<Config>,
-        data_channel: SocketAddr,
+        data_channel: String,
         agents: SocketAddr,
         tasks: mpsc::Sender<SessionTask>,
     ) -> Self {
@@ -346,11 +346,7 @@ impl Registry {
         let id = entry.shared.session_id.clone();
         Grant {
             token: value,
-            stream_url: format!(
-                "ws://{}/v1/data-channel/{id}?{}",
-                self.data_channel,
-                query_of(&entry.cell)
-            ),
+            stream_url: format!("{}/v1/data-channel/{id}?{}", self.data_channel, query_of(&entry.cell)),
             session_id: id,
         }
     }

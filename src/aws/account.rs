@@ -24,6 +24,8 @@ use tokio::sync::Mutex;
 use super::credentials::CachedCredentials;
 use super::errors;
 use super::limit::AnswerLimit;
+use super::preferences::Remembered;
+use super::turns::Turns;
 use crate::clock::Clock;
 
 /// The SDK's own limit of a call, just inside the session's 10 s, so that the error says what stalled.
@@ -46,6 +48,10 @@ pub(super) struct Account {
     loaded: Mutex<Option<Loaded>>,
     /// Connections made so far may be dead.
     stale: AtomicBool,
+    /// Whose turn it is to call.
+    pub(super) turns: Turns,
+    /// What the account says about the life of its sessions.
+    pub(super) preferences: Mutex<Remembered>,
 }
 
 /// All that comes out of the configuration files.
@@ -63,6 +69,8 @@ impl Account {
             clock,
             loaded: Mutex::new(None),
             stale: AtomicBool::new(false),
+            turns: Turns::new(clock),
+            preferences: Mutex::default(),
         }
     }
 

@@ -19,6 +19,7 @@ pub(super) enum Action {
     Start,
     Resume,
     Terminate,
+    Preferences,
 }
 
 impl Action {
@@ -27,6 +28,7 @@ impl Action {
             Self::Start => "ssm:StartSession",
             Self::Resume => "ssm:ResumeSession",
             Self::Terminate => "ssm:TerminateSession",
+            Self::Preferences => "ssm:GetDocument",
         }
     }
 }
@@ -181,6 +183,7 @@ fn by_code(action: Action, evidence: &Evidence<'_>) -> Option<FailureClass> {
         "DoesNotExistException" => match action {
             Action::Start => FailureClass::Rejected,
             Action::Resume | Action::Terminate => FailureClass::SessionGone,
+            Action::Preferences => FailureClass::Rejected,
         },
         "InternalServerError"
         | "InternalFailure"

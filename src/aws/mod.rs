@@ -6,9 +6,11 @@ mod control_plane;
 mod credentials;
 mod errors;
 mod limit;
+mod preferences;
 mod signing;
 mod ssm;
+mod turns;
 
 pub use backoff::SeededBackoff;
-pub use control_plane::{Call, ControlPlane};
+pub use control_plane::{Call, ControlPlane, Wait};
 pub use ssm::ControlPlanes;

@@ -4,13 +4,15 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use autossm_proto::session::{Failure, Grant, ResumeGrant, Secret};
+use autossm_proto::Timestamp;
+use autossm_proto::session::{Failure, FailureClass, Grant, Preferences, ResumeGrant, Secret};
 use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
 
 use super::account::{Account, AccountKey};
 use super::errors::{self, Action};
+use super::preferences;
 use super::signing::Signer;
-use super::{Call, ControlPlane};
+use super::{Call, ControlPlane, Wait};
 use crate::clock::Clock;
 use crate::config::{ForwardSettings, Listen, SessionSettings};
 use crate::transport::UpgradeSigner;
@@ -167,23 +169,61 @@ impl SsmControlPlane {
         }
     }
 
+    async fn read_preferences(&self) -> Result<Preferences, Failure> {
+        if self.request.target.starts_with("ecs:") {
+            return Ok(preferences::OF_CONTAINERS);
+        }
+        let clock = self.account.clock();
+        // Held while one asks for all.
+        let mut remembered = self.account.preferences.lock().await;
+        if let Some(answer) = remembered.get(clock.now()) {
+            return answer;
+        }
+        let answer = self.ask_preferences().await;
+        remembered.keep(&answer, clock.now());
+        answer
+    }
+
+    async fn ask_preferences(&self) -> Result<Preferences, Failure> {
+        let (loaded, _) = self.account.ready().await?;
+        let sent = loaded.client.get_document().name(preferences::DOCUMENT).send();
+        match sent.await {
+            Ok(answer) => Ok(preferences::read(answer.content().unwrap_or_default())),
+            // Nobody has changed the preferences: AWS's own.
+            Err(error) if error.code() == Some("InvalidDocument") => Ok(Preferences::default()),
+            // A document that may not be read says nothing about credentials that work.
+            Err(error) => Err(errors::of_call(Action::Preferences, self.account.profile(), &error)),
+        }
+    }
+
     async fn failure<E>(&self, action: Action, error: &SdkError<E>) -> Failure
     where
         E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
     {
         let failure = errors::of_call(action, self.account.profile(), error);
         self.account.heed(&failure).await;
+        if let FailureClass::Throttled { retry_after } = failure.class {
+            self.account.turns.throttled(retry_after);
+        }
         failure
     }
 }
 
 impl ControlPlane for SsmControlPlane {
+    fn turn(&self, due: Timestamp) -> Wait<'_> {
+        Box::pin(self.account.turns.turn(due))
+    }
+
     fn start(&self) -> Call<'_, Grant> {
         Box::pin(self.start_session())
     }
 
     fn resume<'a>(&'a self, session_id: &'a str) -> Call<'a, ResumeGrant> {
         Box::pin(self.resume_session(session_id))
+    }
+
+    fn preferences(&self) -> Call<'_, Preferences> {
+        Box::pin(self.read_preferences())
     }
 
     fn terminate<'a>(&'a self, session_id: &'a str) -> Call<'a, ()> {

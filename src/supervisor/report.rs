@@ -54,6 +54,15 @@ pub(super) fn log_phase(session: &str, from: Phase, to: Phase, cause: &str) {
     }
 }
 
+/// The account's preferences cannot be read.
+pub(super) fn log_preferences(session: &str, failure: &Failure) {
+    tracing::debug!(
+        session,
+        cause = printable(&failure.text),
+        "the account's session preferences stay unknown; `session_timeout` and `max_duration` can be configured",
+    );
+}
+
 /// TerminateSession was answered.
 pub(super) fn log_terminated(session: &str, session_id: &str, failure: Option<&Failure>) {
     match failure {
@@ -73,9 +82,15 @@ const fn level(from: Phase, to: Phase) -> Level {
     match (from, to) {
         (Phase::Attached | Phase::Handshaking, Phase::Reattaching | Phase::Starting)
         | (_, Phase::Ended | Phase::AwaitingLogin | Phase::AwaitingTarget) => Level::WARN,
-        (_, Phase::Stopped | Phase::Starting | Phase::Handshaking | Phase::Attached | Phase::Reattaching) => {
-            Level::INFO
-        }
+        (
+            _,
+            Phase::Stopped
+            | Phase::Dormant
+            | Phase::Starting
+            | Phase::Handshaking
+            | Phase::Attached
+            | Phase::Reattaching,
+        ) => Level::INFO,
     }
 }
 

@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum Phase {
     /// Not wanted.
     Stopped,
+    /// No AWS session until the next local connection.
+    Dormant,
     /// StartSession and the first dial.
     Starting,
     /// Attached for the first time, not yet proven.
@@ -31,6 +33,7 @@ impl Phase {
     pub const fn name(self) -> &'static str {
         match self {
             Self::Stopped => "stopped",
+            Self::Dormant => "dormant",
             Self::Starting => "starting",
             Self::Handshaking => "handshaking",
             Self::Attached => "attached",

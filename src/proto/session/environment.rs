@@ -54,7 +54,7 @@ impl Session {
                 self.backoff.reset();
                 self.begin_attempt(&change.to_string(), now);
             }
-            Work::Up(link) => link.probe(),
+            Work::Up(link) => link.shake(now),
         }
         self.drain(now);
     }

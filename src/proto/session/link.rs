@@ -63,6 +63,8 @@ pub(super) struct Link {
     due: Option<bool>,
     sent: Vec<(u64, Timestamp)>,
     next_nonce: u64,
+    /// When the network changed under it, or the machine slept; none once a ping sent since then has been answered.
+    shaken: Option<Timestamp>,
 }
 
 impl Link {
@@ -80,7 +82,20 @@ impl Link {
             due: Some(false),
             sent: Vec::new(),
             next_nonce: epoch.0 << 32,
+            shaken: None,
         }
+    }
+
+    /// The network has changed or the machine has slept: whether it lives is asked at once, and should it be dead, then
+    /// of that.
+    pub(super) fn shake(&mut self, now: Timestamp) {
+        self.shaken = Some(now);
+        self.probe();
+    }
+
+    /// Whether its death would be no sign that the next one dies as well.
+    pub(super) const fn is_shaken(&self) -> bool {
+        self.shaken.is_some()
     }
 
     /// Asks for a sign of life now, with the deadline of a probe.
@@ -124,6 +139,8 @@ impl Link {
             habit.answers = true;
             habit.rtt.sample(now.since(*at));
             self.pong_seen = true;
+            // What a ping from before has brought may have come while all was well.
+            self.shaken = self.shaken.filter(|shaken| at < shaken);
         }
     }
 

@@ -10,6 +10,7 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::control;
+use crate::counters::CallCounts;
 use crate::fault::{Fault, Side};
 use crate::hub::{Hub, InjectError};
 use crate::listener::{self, PortCommand};
@@ -51,7 +52,8 @@ impl Simulator {
         let (data_port, data_commands) = mpsc::channel(PORT_COMMANDS);
         let (agents_port, agents_commands) = mpsc::channel(PORT_COMMANDS);
         let (admin_keeper, admin_commands) = mpsc::channel(1);
-        let advertised = config.advertise.unwrap_or(data_channel);
+        let plain = format!("ws://{}", config.advertise.unwrap_or(data_channel));
+        let advertised = config.advertise_url.clone().unwrap_or(plain);
         let registry = Arc::new(Registry::new(config, advertised, agents_address, session_tasks));
         let hub = Arc::new(Hub {
             registry: Arc::clone(&registry),
@@ -129,6 +131,11 @@ impl Simulator {
     /// All sessions so far, ended ones too, in the order of their ids.
     pub async fn sessions(&self) -> Vec<SessionState> {
         self.hub.registry.states().await
+    }
+
+    /// The calls of the control plane that have arrived, whatever they were answered.
+    pub fn calls(&self) -> CallCounts {
+        self.hub.registry.calls()
     }
 
     /// One session.

@@ -4,5 +4,6 @@ mod admin;
 mod answers;
 mod calls;
 mod server;
+mod skew;
 
 pub(crate) use server::{is_signed_for, serve_connection};

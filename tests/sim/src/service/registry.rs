@@ -18,7 +18,7 @@ use super::session::SessionTask;
 use crate::agent::Agent;
 use crate::clock;
 use crate::config::Config;
-use crate::counters::Counters;
+use crate::counters::{CallCounts, Counters};
 use crate::fault::{BadAnswer, Call, LinkFault, ResumeOfEnded, Side};
 
 const COMMANDS: usize = 64;
@@ -28,7 +28,7 @@ const AGENT_QUERY: &str = "role=publish_subscribe";
 #[derive(Debug)]
 pub(crate) struct Registry {
     config: Arc<Config>,
-    data_channel: SocketAddr,
+    data_channel: String,
     agents: SocketAddr,
     tasks: mpsc::Sender<SessionTask>,
     inner: Mutex<Inner>,
@@ -39,6 +39,7 @@ struct Inner {
     rng: StdRng,
     sessions: BTreeMap<String, Entry>,
     answers: Vec<(Call, u32, BadAnswer)>,
+    calls: CallCounts,
 }
 
 #[derive(Debug)]
@@ -51,10 +52,10 @@ struct Entry {
 }
 
 impl Registry {
-    /// `data_channel` is what clients are told, `agents` what agents outside are told.
+    /// `data_channel` is what clients are told, scheme included, `agents` what agents outside are told.
     pub(crate) fn new(
         config: Arc<Config>,
-        data_channel: SocketAddr,
+        data_channel: String,
         agents: SocketAddr,
         tasks: mpsc::Sender<SessionTask>,
     ) -> Self {
@@ -62,6 +63,7 @@ impl Registry {
             rng: StdRng::seed_from_u64(config.seed),
             sessions: BTreeMap::new(),
             answers: Vec::new(),
+            calls: CallCounts::default(),
         };
         Self {
             config,
@@ -259,9 +261,15 @@ impl Registry {
         self.lock().answers.clear();
     }
 
-    /// The bad answer this call must get, if any.
+    /// The calls that have arrived.
+    pub(crate) fn calls(&self) -> CallCounts {
+        self.lock().calls
+    }
+
+    /// Counts this call, and says which bad answer it must get, if any.
     pub(crate) fn next_bad_answer(&self, call: Call) -> Option<BadAnswer> {
         let mut inner = self.lock();
+        inner.calls.count(call);
         inner.answers.retain(|(_, times, _)| *times > 0);
         let owed = inner.answers.iter_mut().find(|(owed, _, _)| *owed == call);
         owed.map(|(_, times, answer)| {
@@ -338,11 +346,7 @@ impl Registry {
         let id = entry.shared.session_id.clone();
         Grant {
             token: value,
-            stream_url: format!(
-                "ws://{}/v1/data-channel/{id}?{}",
-                self.data_channel,
-                query_of(&entry.cell)
-            ),
+            stream_url: format!("{}/v1/data-channel/{id}?{}", self.data_channel, query_of(&entry.cell)),
             session_id: id,
         }
     }

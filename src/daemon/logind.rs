@@ -93,9 +93,8 @@ mod bus {
 
     /// Returns when the bus has gone.
     async fn hear(mut signals: MessageStream, wakes: &mpsc::Sender<()>) {
-        while let Some(signal) = signals.next().await {
-            let begins = signal.and_then(|signal| signal.body().deserialize::<bool>());
-            match begins {
+        while let Some(Ok(signal)) = signals.next().await {
+            match signal.body().deserialize::<bool>() {
                 Ok(true) => tracing::debug!("the machine is about to sleep"),
                 Ok(false) => {
                     // A full queue holds a wake-up already.

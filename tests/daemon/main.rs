@@ -8,6 +8,7 @@ mod bytes;
 mod clocks;
 mod ending;
 mod faults;
+mod field;
 #[cfg(target_os = "linux")]
 mod hosts;
 mod life;

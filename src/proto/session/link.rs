@@ -14,6 +14,8 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 const STALL: Duration = Duration::from_secs(3);
 /// Signs of life for this long while the oldest message stays unacknowledged: the agent takes nothing.
 const STUCK: Duration = Duration::from_secs(10);
+/// What comes so soon after the network changed may have been on its way before: no sign of life.
+const ECHO: Duration = Duration::from_millis(500);
 /// Pings whose pong is still recognised.
 const REMEMBERED_PINGS: usize = 8;
 
@@ -126,7 +128,8 @@ impl Link {
     /// Any frame is a sign of life.
     pub(super) fn handle_inbound(&mut self, now: Timestamp) {
         self.last_inbound = now;
-        if self.ping.as_ref().is_some_and(|ping| ping.flushed.is_some()) {
+        let echo = self.shaken.is_some_and(|shaken| now.since(shaken) < ECHO);
+        if !echo && self.ping.as_ref().is_some_and(|ping| ping.flushed.is_some()) {
             self.ping = None;
         }
     }
@@ -139,8 +142,11 @@ impl Link {
             habit.answers = true;
             habit.rtt.sample(now.since(*at));
             self.pong_seen = true;
-            // What a ping from before has brought may have come while all was well.
-            self.shaken = self.shaken.filter(|shaken| at < shaken);
+            // The answer to a ping from before may have been on its way while all was well.
+            if self.shaken.is_some_and(|shaken| *at >= shaken) {
+                self.shaken = None;
+                self.ping = None;
+            }
         }
     }
 
@@ -250,6 +256,13 @@ impl Link {
     fn verdict_at(&self, config: &SessionConfig, habit: &PongHabit) -> Option<(Timestamp, DropCause)> {
         let ping = self.ping.as_ref()?;
         match ping.flushed {
+            // What TCP cannot send fills the socket, and then the ping cannot leave either.
+            None if ping.probe && habit.answers => (self.last_inbound <= ping.queued).then(|| {
+                (
+                    ping.queued.after(habit.patience(PROBE_TIMEOUT)),
+                    DropCause::WriteStalled,
+                )
+            }),
             None => (self.last_inbound <= ping.queued).then(|| {
                 (
                     ping.queued.after(habit.patience(config.ping_interval)),

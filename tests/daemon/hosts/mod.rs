@@ -36,6 +36,10 @@ two_hosts! {
     connections_killed_by_ss;
     address_removed_and_changed;
     default_route_flips_to_a_second_network;
+    packets_doubled;
+    names_unknown_for_a_while;
+    the_first_address_of_a_name_answers_nothing;
+    upload_at_1_mbit_with_two_seconds_of_queue;
 }
 
 /// Packets of these chains vanish in the middle of the transfer; once the drop is noticed, they go through again.
@@ -52,7 +56,7 @@ async fn black_hole(lab: Lab, what: &str, chains: &[&str]) {
         assert!(
             matches!(
                 session.history[0].cause,
-                DropCause::BacklogStalled | DropCause::PongOverdue
+                DropCause::BacklogStalled | DropCause::WriteStalled
             ),
             "{:?}",
             session.history[0]
@@ -155,5 +159,60 @@ mod inside {
             assert!(back < TOLD, "{back:?}");
         })
         .await;
+    }
+
+    pub(super) async fn packets_doubled(lab: Lab) {
+        lab.client("nft add table netdev lab");
+        lab.client("nft add chain netdev lab out { type filter hook egress device c0 priority 0; }");
+        lab.client("nft add rule netdev lab out numgen random mod 100 < 30 dup to c0");
+        lab.transfer(async {}).await;
+        let session = lab.attached().await;
+        assert_eq!(session.figures.drops, 0, "TCP's business");
+    }
+
+    /// No name server answers and the hosts file knows nothing: weather, not an end.
+    pub(super) async fn names_unknown_for_a_while(lab: Lab) {
+        lab.transfer(async {
+            lab.write_hosts("127.0.0.1 localhost\n");
+            lab.client(&format!("ss -K dst {SERVICE}"));
+            let failing = |session: &autossm::status::SessionStatus| session.figures.drops == 1 && session.attempts > 2;
+            let session = lab.daemon.wait_until("attempts fail", failing).await.unwrap();
+            assert_eq!(session.phase, autossm_proto::session::Phase::Reattaching, "{session:?}");
+            lab.write_hosts(&lab::names(&[SERVICE]));
+            let usable = now();
+            lab.attached().await;
+            took("names known again, not announced: usable to attached", usable);
+        })
+        .await;
+    }
+
+    /// IPv6 is in the name but leads nowhere: the other family is tried a quarter of a second later.
+    pub(super) async fn the_first_address_of_a_name_answers_nothing(lab: Lab) {
+        lab.client("ip address add fd00:77::1/64 dev c0 nodad");
+        lab.client("nft add rule inet lab out ip6 daddr fd00:77::2 drop");
+        lab.write_hosts(&lab::names(&["fd00:77::2", SERVICE]));
+        lab.transfer(async {
+            let drops = lab.attached().await.figures.drops;
+            let began = now();
+            lab.client(&format!("ss -K dst {SERVICE}"));
+            lab.dropped(drops + 1).await;
+            lab.attached().await;
+            let back = took("IPv6 leads nowhere: attached over IPv4", began);
+            assert!(back < TOLD, "{back:?}");
+        })
+        .await;
+    }
+
+    /// A slow link with a long queue is slow, not dead. `AUTOSSM_TEST_LONG=1` makes ten minutes of the half.
+    pub(super) async fn upload_at_1_mbit_with_two_seconds_of_queue(lab: Lab) {
+        lab.client("tc qdisc add dev c0 root tbf rate 1mbit burst 5kb limit 250kb");
+        let seconds = if std::env::var_os("AUTOSSM_TEST_LONG").is_some() {
+            600
+        } else {
+            30
+        };
+        lab.upload(125_000 * seconds).await;
+        let session = lab.attached().await;
+        assert_eq!(session.figures.drops, 0, "{session:?}");
     }
 }

@@ -32,7 +32,7 @@ impl Logind {
     /// Waits for the next wake-up. Cancel safe.
     pub(super) async fn woke(&mut self) {
         if self.wakes.recv().await.is_none() {
-            std::future::pending().await;
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -2,13 +2,23 @@
 
 mod account;
 mod backoff;
+mod calls;
 mod control_plane;
-mod credentials;
 mod errors;
-mod limit;
+mod gate;
+mod http;
+mod keeper;
+mod load;
+mod process;
+mod profile;
+mod remedy;
 mod signing;
 mod ssm;
+mod stamp;
+mod targets;
+mod time;
 
+pub use account::LoginNews;
 pub use backoff::SeededBackoff;
 pub use control_plane::{Call, ControlPlane};
 pub use ssm::ControlPlanes;

@@ -5,15 +5,20 @@ use std::fmt;
 use std::sync::Arc;
 
 use autossm_proto::session::{Failure, Grant, ResumeGrant, Secret};
-use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
+use tokio::task::JoinSet;
 
 use super::account::{Account, AccountKey};
+use super::calls::Calls;
 use super::errors::{self, Action};
+use super::keeper;
+use super::load::Setup;
 use super::signing::Signer;
-use super::{Call, ControlPlane};
+use super::targets::Target;
+use super::time::ServiceTime;
+use super::{Call, ControlPlane, LoginNews};
 use crate::clock::Clock;
 use crate::config::{ForwardSettings, Listen, SessionSettings};
-use crate::transport::UpgradeSigner;
+use crate::transport::{Proxies, Roots, UpgradeSigner};
 
 /// Bytes of a SessionId, with room.
 const LONGEST_SESSION_ID: usize = 256;
@@ -22,24 +27,33 @@ const LONGEST_SESSION_ID: usize = 256;
 /// connections and credentials.
 #[derive(Debug)]
 pub struct ControlPlanes {
-    clock: Clock,
+    setup: Setup,
     accounts: BTreeMap<AccountKey, Arc<Account>>,
+    /// One task for each account; they end with this value.
+    keepers: JoinSet<()>,
 }
 
 impl ControlPlanes {
     /// Without accounts yet. Nothing here blocks, reads a file or asks anybody: the calls do, and report it.
-    pub fn new(clock: Clock) -> Self {
+    pub fn new(clock: Clock, roots: Roots, proxies: Proxies) -> Self {
+        let setup = Setup {
+            roots: Arc::new(roots),
+            proxies,
+            time: ServiceTime::new(clock),
+        };
         Self {
-            clock,
+            setup,
             accounts: BTreeMap::new(),
+            keepers: JoinSet::new(),
         }
     }
 
-    /// The control plane of a session.
+    /// The control plane of a session. Needs a tokio runtime, as its calls do.
     pub fn control_plane(&mut self, session: &SessionSettings) -> Arc<dyn ControlPlane> {
         let request = StartRequest::new(session);
         Arc::new(SsmControlPlane {
             account: self.account(session),
+            target: Target::new(&session.target),
             request,
         })
     }
@@ -62,25 +76,26 @@ impl ControlPlanes {
             region: session.region.clone(),
             endpoint_url: session.endpoint_url.clone(),
         };
-        let clock = self.clock;
-        let account = self
-            .accounts
-            .entry(key.clone())
-            .or_insert_with(|| Arc::new(Account::new(key, clock)));
-        Arc::clone(account)
+        if let Some(account) = self.accounts.get(&key) {
+            return Arc::clone(account);
+        }
+        let account = Arc::new(Account::new(key.clone(), self.setup.clone()));
+        self.keepers.spawn(keeper::keep(Arc::clone(&account)));
+        self.accounts.insert(key, Arc::clone(&account));
+        account
     }
 }
 
 /// One session's calls. They go out once each: waiting and trying again is the session's decision.
 pub(super) struct SsmControlPlane {
     account: Arc<Account>,
+    target: Target,
     request: StartRequest,
 }
 
-/// What StartSession is given.
+/// What StartSession is given besides its target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct StartRequest {
-    target: String,
     document: &'static str,
     parameters: Vec<(&'static str, String)>,
     reason: Option<String>,
@@ -90,7 +105,6 @@ impl StartRequest {
     fn new(session: &SessionSettings) -> Self {
         let (document, parameters) = document(&session.forward);
         Self {
-            target: session.target.clone(),
             document,
             parameters,
             reason: session.reason.clone(),
@@ -121,20 +135,20 @@ fn document(forward: &ForwardSettings) -> (&'static str, Vec<(&'static str, Stri
 
 impl SsmControlPlane {
     async fn start_session(&self) -> Result<Grant, Failure> {
-        let (loaded, _) = self.account.ready().await?;
-        let mut call = loaded
-            .client
+        let calls = Calls::with(&self.account).await?;
+        let target = self.target.resolve(&calls).await?;
+        let mut call = calls
+            .client()
             .start_session()
-            .target(&self.request.target)
+            .target(target)
             .document_name(self.request.document)
             .set_reason(self.request.reason.clone());
         for (name, value) in &self.request.parameters {
             call = call.parameters(*name, vec![value.clone()]);
         }
-        let answer = match call.send().await {
-            Ok(answer) => answer,
-            Err(error) => return Err(self.failure(Action::Start, &error).await),
-        };
+        let answer = calls.answered(Action::Start, call.send().await);
+        self.target.started(&answer);
+        let answer = answer?;
         let missing = |what| errors::incomplete(Action::Start, what);
         let token = given(answer.token_value).ok_or_else(|| missing("TokenValue"))?;
         Ok(Grant {
@@ -147,33 +161,19 @@ impl SsmControlPlane {
     }
 
     async fn resume_session(&self, session_id: &str) -> Result<ResumeGrant, Failure> {
-        let (loaded, _) = self.account.ready().await?;
-        let sent = loaded.client.resume_session().session_id(session_id).send();
-        match sent.await {
-            Ok(answer) => Ok(ResumeGrant {
-                token: given(answer.token_value).map(Secret::new),
-                stream_url: given(answer.stream_url),
-            }),
-            Err(error) => Err(self.failure(Action::Resume, &error).await),
-        }
+        let calls = Calls::with(&self.account).await?;
+        let sent = calls.client().resume_session().session_id(session_id).send().await;
+        let answer = calls.answered(Action::Resume, sent)?;
+        Ok(ResumeGrant {
+            token: given(answer.token_value).map(Secret::new),
+            stream_url: given(answer.stream_url),
+        })
     }
 
     async fn terminate_session(&self, session_id: &str) -> Result<(), Failure> {
-        let (loaded, _) = self.account.ready().await?;
-        let sent = loaded.client.terminate_session().session_id(session_id).send();
-        match sent.await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.failure(Action::Terminate, &error).await),
-        }
-    }
-
-    async fn failure<E>(&self, action: Action, error: &SdkError<E>) -> Failure
-    where
-        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    {
-        let failure = errors::of_call(action, self.account.profile(), error);
-        self.account.heed(&failure).await;
-        failure
+        let calls = Calls::with(&self.account).await?;
+        let sent = calls.client().terminate_session().session_id(session_id).send().await;
+        calls.answered(Action::Terminate, sent).map(|_answer| ())
     }
 }
 
@@ -188,6 +188,18 @@ impl ControlPlane for SsmControlPlane {
 
     fn terminate<'a>(&'a self, session_id: &'a str) -> Call<'a, ()> {
         Box::pin(self.terminate_session(session_id))
+    }
+
+    fn login_news(&self) -> LoginNews {
+        self.account.login_news()
+    }
+
+    fn retry_login(&self) {
+        self.account.retry();
+    }
+
+    fn resolved_target(&self) -> Option<String> {
+        self.target.resolved()
     }
 }
 

@@ -75,7 +75,7 @@ pub(super) fn session(session: &SessionStatus) -> String {
     let mut table = Table::new([sanitise(&session.name), String::new()]);
     for (label, value) in [
         ("phase", phase),
-        ("target", sanitise(&session.target)),
+        ("target", target(session)),
         ("AWS session", optional(session.session_id.as_deref())),
         ("agent", optional(session.agent_version.as_deref())),
         ("listens on", listeners(session)),
@@ -138,6 +138,14 @@ fn notes(session: &SessionStatus) -> Vec<String> {
         notes.push(format!("AWS may end the session in {}", span(left)));
     }
     notes
+}
+
+fn target(session: &SessionStatus) -> String {
+    let target = sanitise(&session.target);
+    match &session.instance {
+        Some(instance) => format!("{target} ({})", sanitise(instance)),
+        None => target,
+    }
 }
 
 fn listeners(session: &SessionStatus) -> String {

@@ -12,6 +12,7 @@ use crate::status::{DaemonStatus, DropStatus, ReloadStatus, SessionStatus};
 
 fn session(name: &str) -> SessionStatus {
     SessionStatus {
+        instance: None,
         name: name.to_owned(),
         target: "i-0123456789abcdef0".to_owned(),
         phase: Phase::Attached,

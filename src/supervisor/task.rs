@@ -15,7 +15,7 @@ use super::phases::PhaseSlot;
 use super::report;
 use super::router::{Router, RouterNews};
 use super::timer::Timer;
-use crate::aws::{ControlPlane, SeededBackoff};
+use crate::aws::{ControlPlane, LoginNews, SeededBackoff};
 use crate::clock::{Clock, SleepMeter};
 use crate::config::SessionSettings;
 use crate::endpoint::{Listeners, LocalEvent, LocalMessage, LocalSocket};
@@ -32,6 +32,7 @@ pub(super) struct Supervisor<'a> {
     pub(super) actions: Actions,
     timer: Timer,
     network: NetworkNews,
+    login: LoginNews,
     sleep: SleepMeter,
     pub(super) listeners: Listeners,
     /// What one turn has read; kept for their memory.
@@ -76,6 +77,8 @@ enum Happening {
     Link(LinkNews),
     Action(ActionNews),
     Network(NetworkChange),
+    /// There may be credentials now.
+    Login,
     /// A deadline has come.
     Due,
 }
@@ -97,6 +100,7 @@ impl<'a> Supervisor<'a> {
             ),
             link: Link::default(),
             router: Router::new(),
+            login: tools.control.login_news(),
             actions: Actions::new(tools.control, tools.dialer),
             timer: Timer::new(clock),
             network: tools.network,
@@ -161,6 +165,7 @@ impl<'a> Supervisor<'a> {
             news = self.actions.next() => Happening::Action(news),
             socket = self.listeners.accept(accepting) => Happening::Accepted(socket),
             change = self.network.next() => Happening::Network(change),
+            () = self.login.next() => Happening::Login,
             () = self.timer.reached(deadline) => Happening::Due,
         }
     }
@@ -184,6 +189,7 @@ impl<'a> Supervisor<'a> {
             // It has woken this task; how long the sleep was, its own clocks have told.
             Happening::Network(NetworkChange::Woke) | Happening::Due => {}
             Happening::Network(change) => self.handle_network(change, now),
+            Happening::Login => self.session.handle_credentials_changed(now),
         }
     }
 
@@ -202,7 +208,9 @@ impl<'a> Supervisor<'a> {
         match message {
             Message::Status(reply) => {
                 let snapshot = self.session.snapshot();
-                reply.answer(report::status(self.keep.settings, &snapshot, &self.listeners, now));
+                let mut status = report::status(self.keep.settings, &snapshot, &self.listeners, now);
+                status.instance = self.actions.resolved_target();
+                reply.answer(status);
             }
             Message::Order(order, reply) => {
                 let obedience = self.obey(order, now);
@@ -220,7 +228,10 @@ impl<'a> Supervisor<'a> {
         let was_wanted = *self.keep.wanted;
         match order {
             Order::Reconnect if !was_wanted => return Obedience::Stopped,
-            Order::Reconnect => self.session.reconnect(now),
+            Order::Reconnect => {
+                self.actions.retry_login();
+                self.session.reconnect(now);
+            }
             Order::Start => {}
             Order::Restart | Order::Stop => {
                 if was_wanted {

@@ -10,13 +10,13 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::control;
-use crate::fault::{Fault, Side};
+use crate::fault::{Call, Fault, Side};
 use crate::hub::{Hub, InjectError};
 use crate::listener::{self, PortCommand};
 use crate::service::{self, Registry, SessionState, SessionTask};
 
 /// Sessions that may be starting at the same moment.
-const STARTING: usize = 64;
+const STARTING: usize = 256;
 const PORT_COMMANDS: usize = 8;
 
 /// Session Manager on loopback. Everything stops when it is dropped.
@@ -135,6 +135,11 @@ impl Simulator {
     pub async fn session(&self, session_id: &str) -> Option<SessionState> {
         let sessions = self.sessions().await;
         sessions.into_iter().find(|session| session.session_id == session_id)
+    }
+
+    /// How often this call was made, refused ones included.
+    pub fn calls(&self, call: Call) -> u64 {
+        self.hub.registry.calls(call)
     }
 
     /// Stops everything and waits until it has stopped.

@@ -5,4 +5,4 @@ mod answers;
 mod calls;
 mod server;
 
-pub(crate) use server::{is_signed_for, serve_connection};
+pub(crate) use server::{access_key, is_signed_for, serve_connection};

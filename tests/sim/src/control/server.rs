@@ -51,6 +51,13 @@ pub(crate) fn is_signed_for(headers: &HeaderMap, service: &str) -> bool {
         })
 }
 
+/// The access key a request is signed with.
+pub(crate) fn access_key(headers: &HeaderMap) -> Option<&str> {
+    let authorization = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (_, credential) = authorization.split_once("Credential=")?;
+    credential.split('/').next()
+}
+
 async fn respond(hub: &Hub, request: Request<Incoming>) -> Response<BoxedBody> {
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, MAX_REQUEST).collect().await else {
@@ -65,6 +72,11 @@ async fn respond(hub: &Hub, request: Request<Incoming>) -> Response<BoxedBody> {
     }
     if hub.registry.config().require_signatures && !is_signed_for(&head.headers, "ssm") {
         let error = ApiError::new("MissingAuthenticationTokenException", "request is not signed");
+        return answers::error(StatusCode::FORBIDDEN, &error);
+    }
+    if access_key(&head.headers).is_some_and(|key| hub.registry.is_expired(key)) {
+        let text = "The security token included in the request is expired";
+        let error = ApiError::new("ExpiredTokenException", text);
         return answers::error(StatusCode::FORBIDDEN, &error);
     }
     let target = head.headers.get(TARGET).and_then(|value| value.to_str().ok());

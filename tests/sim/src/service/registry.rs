@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::agent_side::AgentSide;
 use super::contract::{Command, SessionState, Shared};
+use super::fleet::Fleet;
 use super::grant::{ApiError, Grant, StartRequest, Token, gone, query_of, text};
 use super::outside::{Assignment, OutsideAgent};
 use super::session::SessionTask;
@@ -31,6 +32,7 @@ pub(crate) struct Registry {
     data_channel: SocketAddr,
     agents: SocketAddr,
     tasks: mpsc::Sender<SessionTask>,
+    fleet: Fleet,
     inner: Mutex<Inner>,
 }
 
@@ -39,6 +41,8 @@ struct Inner {
     rng: StdRng,
     sessions: BTreeMap<String, Entry>,
     answers: Vec<(Call, u32, BadAnswer)>,
+    calls: BTreeMap<Call, u64>,
+    expired_keys: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -62,12 +66,15 @@ impl Registry {
             rng: StdRng::seed_from_u64(config.seed),
             sessions: BTreeMap::new(),
             answers: Vec::new(),
+            calls: BTreeMap::new(),
+            expired_keys: Vec::new(),
         };
         Self {
             config,
             data_channel,
             agents,
             tasks,
+            fleet: Fleet::default(),
             inner: Mutex::new(inner),
         }
     }
@@ -76,8 +83,14 @@ impl Registry {
         &self.config
     }
 
+    pub(crate) const fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
     pub(crate) fn knows_target(&self, target: &str) -> bool {
-        if self.config.targets.is_empty() {
+        if let Some(online) = self.fleet.is_online(target) {
+            online
+        } else if self.config.targets.is_empty() {
             let kinds = ["i-", "mi-", "ecs:"];
             kinds.iter().any(|kind| target.starts_with(kind))
         } else {
@@ -259,9 +272,25 @@ impl Registry {
         self.lock().answers.clear();
     }
 
-    /// The bad answer this call must get, if any.
+    /// Requests signed with these access keys are refused from now on.
+    pub(crate) fn expire_keys(&self, keys: Vec<String>) {
+        self.lock().expired_keys = keys;
+    }
+
+    /// Whether this access key is refused.
+    pub(crate) fn is_expired(&self, key: &str) -> bool {
+        self.lock().expired_keys.iter().any(|expired| expired == key)
+    }
+
+    /// How often it was called, refused calls included.
+    pub(crate) fn calls(&self, call: Call) -> u64 {
+        self.lock().calls.get(&call).copied().unwrap_or(0)
+    }
+
+    /// Counts the call; gives the bad answer it must get, if any.
     pub(crate) fn next_bad_answer(&self, call: Call) -> Option<BadAnswer> {
         let mut inner = self.lock();
+        *inner.calls.entry(call).or_insert(0) += 1;
         inner.answers.retain(|(_, times, _)| *times > 0);
         let owed = inner.answers.iter_mut().find(|(owed, _, _)| *owed == call);
         owed.map(|(_, times, answer)| {
@@ -325,6 +354,12 @@ impl Registry {
             .collect()
     }
 
+    /// What clients are told before the path of a data channel.
+    fn origin(&self) -> String {
+        let named = self.config.stream_origin.clone();
+        named.unwrap_or_else(|| format!("ws://{}", self.data_channel))
+    }
+
     fn grant(&self, rng: &mut StdRng, entry: &mut Entry, now: Instant) -> Grant {
         let value = format!("{}=", text(rng, 63));
         entry.cell = format!("{}+{}/A=", text(rng, 20), text(rng, 20));
@@ -338,11 +373,7 @@ impl Registry {
         let id = entry.shared.session_id.clone();
         Grant {
             token: value,
-            stream_url: format!(
-                "ws://{}/v1/data-channel/{id}?{}",
-                self.data_channel,
-                query_of(&entry.cell)
-            ),
+            stream_url: format!("{}/v1/data-channel/{id}?{}", self.origin(), query_of(&entry.cell)),
             session_id: id,
         }
     }

@@ -1,10 +1,11 @@
 //! All of AWS behind a CONNECT proxy of our own: TLS by a root of the test's own, with AWS's real names.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 use autossm_sim::Simulator;
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
@@ -62,8 +63,12 @@ struct Shared {
     services: Arc<Services>,
 }
 
+/// A root of its own name: one with another's name is a bad signature, not an unknown issuer.
 fn authority() -> CertifiedIssuer<'static, KeyPair> {
+    static MADE: AtomicU32 = AtomicU32::new(0);
     let mut params = CertificateParams::new(Vec::new()).unwrap();
+    let name = format!("root {} of a test", MADE.fetch_add(1, Ordering::Relaxed));
+    params.distinguished_name.push(DnType::CommonName, name);
     params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap()
 }

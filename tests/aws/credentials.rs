@@ -61,7 +61,7 @@ async fn a_login_of_identity_center_with_and_without_a_session() {
         home.path(".aws/sso/cache/a51746d4aa793ae07b25e90c3a5db96fc7832bd7.json"),
     )
     .unwrap();
-    drop(daemon);
+    daemon.stop().await;
     let daemon = working(&home).await;
     daemon.attached().await;
     assert_eq!(services.count("GetRoleCredentials"), 2);
@@ -107,7 +107,7 @@ async fn a_web_identity_of_the_environment_and_of_a_profile() {
     let daemon = working(&home).await;
     daemon.attached().await;
     assert_eq!(services.count("AssumeRoleWithWebIdentity"), 1);
-    drop(daemon);
+    daemon.stop().await;
     let home = home
         .with("AWS_WEB_IDENTITY_TOKEN_FILE", &token)
         .with("AWS_ROLE_ARN", "arn:aws:iam::111122223333:role/pod")

@@ -144,8 +144,9 @@ impl Daemon {
         std::fs::read_to_string(&self.log).unwrap_or_default()
     }
 
-    pub(crate) const fn client(&self) -> &Client {
-        &self.client
+    /// Ends it at once and waits until it is gone, so that another one may live in its home.
+    pub(crate) async fn stop(mut self) {
+        self.child.kill().await.unwrap();
     }
 
     pub(crate) fn pid(&self) -> u32 {

@@ -146,7 +146,7 @@ async fn hosts_that_need_no_proxy_are_reached_directly() {
     let daemon = start(&home).await;
     daemon.attached().await;
     assert!(!cloud.asked().iter().any(|host| host == SSM), "{:?}", cloud.asked());
-    drop(daemon);
+    daemon.stop().await;
     // A name that is excluded is looked up here, where it does not exist or does not answer.
     let home = home.with("NO_PROXY", "ssmmessages.eu-west-1.amazonaws.com");
     let before = cloud.asked().len();
@@ -184,14 +184,14 @@ async fn roots_by_ssl_cert_file_and_by_the_profile() {
     let home = home.without("AWS_CA_BUNDLE").with("SSL_CERT_FILE", &root);
     let daemon = start(&home).await;
     daemon.attached().await;
-    drop(daemon);
+    daemon.stop().await;
     let home = home.without("SSL_CERT_FILE");
     let daemon = start(&home).await;
     daemon.until_phase(Phase::Starting, "UnknownIssuer").await;
     // The profile brings its own, and is read again.
     home.aws_config(&format!("[default]\nca_bundle = {root}\n"));
     daemon.attached().await;
-    drop(daemon);
+    daemon.stop().await;
     // What the environment says goes before it.
     home.write("other.pem", &Cloud::start().await.root);
     let other = home.path("other.pem").display().to_string();
@@ -334,7 +334,7 @@ async fn the_endpoint_of_a_profile_and_of_the_configuration() {
         })
         .await;
     daemon.attached().await;
-    drop(daemon);
+    daemon.stop().await;
     let own = config("endpoint_url = \"https://ssm.own.example\"", TARGET, 80);
     let daemon = home.daemon(&own).await;
     daemon.attached().await;

@@ -12,8 +12,10 @@ use tokio::sync::{Notify, watch};
 use tokio::time::timeout;
 
 use super::load::{Loaded, Setup};
+use super::preferences::Remembered;
 use super::remedy::Whose;
 use super::stamp::Stamp;
+use super::turns::Turns;
 
 /// Credentials with less time left than this are fetched anew.
 const REFRESH_BEFORE: Duration = Duration::from_secs(60);
@@ -45,6 +47,10 @@ pub(super) struct Account {
     wake: Notify,
     /// Credentials that AWS refused are tried once more.
     pub(super) probing: AtomicBool,
+    /// Whose turn it is to call.
+    pub(super) turns: Turns,
+    /// What the account says about the life of its sessions.
+    pub(super) preferences: tokio::sync::Mutex<Remembered>,
 }
 
 /// What there is to call with.
@@ -102,6 +108,7 @@ impl LoginNews {
 impl Account {
     pub(super) fn new(key: AccountKey, setup: Setup) -> Self {
         let whose = Whose::unknown(key.profile.as_deref());
+        let clock = setup.time.clock();
         Self {
             key,
             setup,
@@ -111,6 +118,8 @@ impl Account {
             wishes: Mutex::new(Wishes::default()),
             wake: Notify::new(),
             probing: AtomicBool::new(false),
+            turns: Turns::new(clock),
+            preferences: tokio::sync::Mutex::default(),
         }
     }
 
@@ -151,6 +160,11 @@ impl Account {
             Held::Ready(ready) => Some(Arc::clone(ready)),
             Held::Nothing | Held::Refused(_) => None,
         }
+    }
+
+    /// Whether everybody who calls now is told why that is no use.
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(&*self.held.borrow(), Held::Refused(_))
     }
 
     /// AWS has refused a call that was signed with this access key, for its credentials.

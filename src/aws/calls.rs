@@ -43,8 +43,10 @@ impl<'a> Calls<'a> {
             }
             Err(error) => error,
         };
-        let now = self.account.setup.time.clock().unix_now();
-        let failure = errors::of_call(action, &self.ready.loaded.whose, &error, now);
+        let failure = self.describe(action, &error);
+        if let FailureClass::Throttled { retry_after } = failure.class {
+            self.account.turns.throttled(retry_after);
+        }
         if failure.class == FailureClass::Credentials {
             self.account.refuse(&failure, self.ready.credentials.access_key_id());
         } else if error.raw_response().is_some() {
@@ -52,5 +54,14 @@ impl<'a> Calls<'a> {
             self.account.accept();
         }
         Err(failure)
+    }
+
+    /// What a failed call means; nobody else is told.
+    pub(super) fn describe<E>(&self, action: Action, error: &SdkError<E>) -> Failure
+    where
+        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
+    {
+        let now = self.account.setup.time.clock().unix_now();
+        errors::of_call(action, &self.ready.loaded.whose, error, now)
     }
 }

@@ -3,19 +3,27 @@
 use std::future::Future;
 use std::pin::Pin;
 
-use autossm_proto::session::{Failure, Grant, ResumeGrant};
+use autossm_proto::Timestamp;
+use autossm_proto::session::{Failure, Grant, Preferences, ResumeGrant};
 
 use super::LoginNews;
 
 /// A boxed call.
 pub type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
 
+/// A boxed wait.
+pub type Wait<'a> = Pin<Box<dyn Future<Output = ()> + Send + 'a>>;
+
 /// The calls of Session Manager's control plane; errors are already classified, and there are no retries inside.
 pub trait ControlPlane: Send + Sync + std::fmt::Debug {
+    /// Waits for this session's turn, among all of its account, to call start or resume; best before `due`.
+    fn turn(&self, due: Timestamp) -> Wait<'_>;
     /// StartSession for the configured target and document.
     fn start(&self) -> Call<'_, Grant>;
     /// ResumeSession.
     fn resume<'a>(&'a self, session_id: &'a str) -> Call<'a, ResumeGrant>;
+    /// What the account's session preferences say about this session's life, as far as it may be known.
+    fn preferences(&self) -> Call<'_, Preferences>;
     /// TerminateSession.
     fn terminate<'a>(&'a self, session_id: &'a str) -> Call<'a, ()>;
 

@@ -28,6 +28,7 @@ pub(super) enum Action {
     Start,
     Resume,
     Terminate,
+    Preferences,
     Sessions,
     Instances,
     ConnectionStatus,
@@ -39,6 +40,7 @@ impl Action {
             Self::Start => "ssm:StartSession",
             Self::Resume => "ssm:ResumeSession",
             Self::Terminate => "ssm:TerminateSession",
+            Self::Preferences => "ssm:GetDocument",
             Self::Sessions => "ssm:DescribeSessions",
             Self::Instances => "ssm:DescribeInstanceInformation",
             Self::ConnectionStatus => "ssm:GetConnectionStatus",
@@ -49,7 +51,7 @@ impl Action {
         match self {
             Self::Start => Asked::Start,
             Self::Resume | Self::Terminate => Asked::Session,
-            Self::Sessions | Self::Instances | Self::ConnectionStatus => Asked::Other,
+            Self::Preferences | Self::Sessions | Self::Instances | Self::ConnectionStatus => Asked::Other,
         }
     }
 }

@@ -9,6 +9,7 @@ mod gate;
 mod http;
 mod keeper;
 mod load;
+mod preferences;
 mod process;
 mod profile;
 mod remedy;
@@ -17,8 +18,9 @@ mod ssm;
 mod stamp;
 mod targets;
 mod time;
+mod turns;
 
 pub use account::LoginNews;
 pub use backoff::SeededBackoff;
-pub use control_plane::{Call, ControlPlane};
+pub use control_plane::{Call, ControlPlane, Wait};
 pub use ssm::ControlPlanes;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use autossm_proto::session::{Failure, Grant, ResumeGrant, Secret};
+use autossm_proto::Timestamp;
+use autossm_proto::session::{Failure, Grant, Preferences, ResumeGrant, Secret};
+use aws_sdk_ssm::error::ProvideErrorMetadata;
 use tokio::task::JoinSet;
 
 use super::account::{Account, AccountKey};
@@ -12,10 +14,11 @@ use super::calls::Calls;
 use super::errors::{self, Action};
 use super::keeper;
 use super::load::Setup;
+use super::preferences;
 use super::signing::Signer;
 use super::targets::Target;
 use super::time::ServiceTime;
-use super::{Call, ControlPlane, LoginNews};
+use super::{Call, ControlPlane, LoginNews, Wait};
 use crate::clock::Clock;
 use crate::config::{ForwardSettings, Listen, SessionSettings};
 use crate::transport::{Proxies, Roots, UpgradeSigner};
@@ -175,15 +178,54 @@ impl SsmControlPlane {
         let sent = calls.client().terminate_session().session_id(session_id).send().await;
         calls.answered(Action::Terminate, sent).map(|_answer| ())
     }
+
+    async fn read_preferences(&self) -> Result<Preferences, Failure> {
+        if self.target.is_container() {
+            return Ok(preferences::OF_CONTAINERS);
+        }
+        let clock = self.account.setup.time.clock();
+        // Held while one asks for all.
+        let mut remembered = self.account.preferences.lock().await;
+        if let Some(answer) = remembered.get(clock.now()) {
+            return answer;
+        }
+        let answer = self.ask_preferences().await;
+        remembered.keep(&answer, clock.now());
+        answer
+    }
+
+    async fn ask_preferences(&self) -> Result<Preferences, Failure> {
+        let calls = Calls::with(&self.account).await?;
+        let sent = calls.client().get_document().name(preferences::DOCUMENT).send();
+        match sent.await {
+            Ok(answer) => Ok(preferences::read(answer.content().unwrap_or_default())),
+            // Nobody has changed the preferences: AWS's own.
+            Err(error) if error.code() == Some("InvalidDocument") => Ok(Preferences::default()),
+            // A document that may not be read says nothing about credentials that work.
+            Err(error) => Err(calls.describe(Action::Preferences, &error)),
+        }
+    }
 }
 
 impl ControlPlane for SsmControlPlane {
+    fn turn(&self, due: Timestamp) -> Wait<'_> {
+        if self.account.is_refused() {
+            // It will be told so, without a call.
+            return Box::pin(std::future::ready(()));
+        }
+        Box::pin(self.account.turns.turn(due))
+    }
+
     fn start(&self) -> Call<'_, Grant> {
         Box::pin(self.start_session())
     }
 
     fn resume<'a>(&'a self, session_id: &'a str) -> Call<'a, ResumeGrant> {
         Box::pin(self.resume_session(session_id))
+    }
+
+    fn preferences(&self) -> Call<'_, Preferences> {
+        Box::pin(self.read_preferences())
     }
 
     fn terminate<'a>(&'a self, session_id: &'a str) -> Call<'a, ()> {

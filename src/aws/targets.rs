@@ -60,6 +60,11 @@ impl Target {
         }
     }
 
+    /// Whether it is a container of ECS.
+    pub(super) fn is_container(&self) -> bool {
+        matches!(&self.wanted, Wanted::Id(id) if id.starts_with("ecs:"))
+    }
+
     /// The id for the next StartSession.
     ///
     /// # Errors

@@ -184,20 +184,12 @@ impl SocketArg {
 
 /// A phase by its name.
 fn phase(text: &str) -> Result<Phase, String> {
-    const ALL: [Phase; 8] = [
-        Phase::Stopped,
-        Phase::Starting,
-        Phase::Handshaking,
-        Phase::Attached,
-        Phase::Reattaching,
-        Phase::AwaitingLogin,
-        Phase::AwaitingTarget,
-        Phase::Ended,
-    ];
     let wanted = if text == "up" { "attached" } else { text };
-    let known = ALL.into_iter().find(|phase| phase.name() == wanted.replace('-', "_"));
+    let known = Phase::ALL
+        .into_iter()
+        .find(|phase| phase.name() == wanted.replace('-', "_"));
     known.ok_or_else(|| {
-        let names: Vec<&str> = ALL.into_iter().map(Phase::name).collect();
+        let names: Vec<&str> = Phase::ALL.into_iter().map(Phase::name).collect();
         format!("no such phase; there are up, {}", names.join(", "))
     })
 }

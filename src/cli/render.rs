@@ -54,11 +54,20 @@ fn reload(status: &DaemonStatus) -> String {
 
 /// The drops of several sessions.
 pub(super) fn histories(sessions: &[SessionStatus]) -> String {
-    let mut table = Table::new(["SESSION", "DROPPED", "RECOVERED AFTER", "ATTEMPTS", "BACKLOG", "CAUSE"]);
+    let mut table = Table::new([
+        "SESSION",
+        "DROPPED",
+        "SILENT FOR",
+        "RECOVERED AFTER",
+        "ATTEMPTS",
+        "RESENT",
+        "CAUSE",
+    ]);
     for session in sessions {
         for drop in &session.history {
-            let [dropped, recovered, attempts, backlog, cause] = cells(drop);
-            table.row([sanitise(&session.name), dropped, recovered, attempts, backlog, cause]);
+            let [dropped, noticed, recovered, attempts, resent, cause] = cells(drop);
+            let name = sanitise(&session.name);
+            table.row([name, dropped, noticed, recovered, attempts, resent, cause]);
         }
     }
     if sessions.iter().all(|session| session.history.is_empty()) {
@@ -100,17 +109,25 @@ pub(super) fn session(session: &SessionStatus) -> String {
     text
 }
 
-fn history(drops: &[DropStatus]) -> Table<5> {
-    let mut table = Table::new(["DROPPED", "RECOVERED AFTER", "ATTEMPTS", "BACKLOG", "CAUSE"]);
+fn history(drops: &[DropStatus]) -> Table<6> {
+    let mut table = Table::new([
+        "DROPPED",
+        "SILENT FOR",
+        "RECOVERED AFTER",
+        "ATTEMPTS",
+        "RESENT",
+        "CAUSE",
+    ]);
     for drop in drops {
         table.row(cells(drop));
     }
     table
 }
 
-fn cells(drop: &DropStatus) -> [String; 5] {
+fn cells(drop: &DropStatus) -> [String; 6] {
     [
         format!("{} ago", span(drop.ago_ms)),
+        span(drop.noticed_after_ms),
         drop.recovered_after_ms.map_or_else(|| "-".to_owned(), span),
         drop.attempts.to_string(),
         bytes(drop.backlog_bytes),

@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
+use autossm_proto::session::{OnEnd, StartWhen};
 use humantime::format_duration;
 
 use super::document::{Entry, Table};
 use super::keys::Key;
 use super::problem::{Problems, Span};
-use super::settings::{LogFormat, LogLevel, OnExit};
+use super::settings::{LogFormat, LogLevel, ON_END_WORDS, OnExit, START_WORDS};
 use super::vocabulary::{PAYLOAD_LIMIT, PORT, SPANS};
 
 /// One file, or what several of them say together.
@@ -31,6 +32,8 @@ pub(super) struct Common {
     pub(super) profile: Option<Entry<String>>,
     pub(super) region: Option<Entry<String>>,
     pub(super) endpoint_url: Option<Entry<String>>,
+    pub(super) start: Option<Entry<StartWhen>>,
+    pub(super) on_end: Option<Entry<OnEnd>>,
     pub(super) on_exit: Option<Entry<OnExit>>,
     pub(super) payload_limit: Option<Entry<u64>>,
     pub(super) timings: Vec<(&'static Key, Entry<Duration>)>,
@@ -78,6 +81,8 @@ impl File {
         over(&mut own.profile, defaults.profile);
         over(&mut own.region, defaults.region);
         over(&mut own.endpoint_url, defaults.endpoint_url);
+        over(&mut own.start, defaults.start);
+        over(&mut own.on_end, defaults.on_end);
         over(&mut own.on_exit, defaults.on_exit);
         over(&mut own.payload_limit, defaults.payload_limit);
         own.timings
@@ -145,6 +150,8 @@ fn read_common(table: &mut Table<'_>, problems: &mut Problems) -> Common {
         profile: table.text("profile", problems),
         region: table.text("region", problems),
         endpoint_url: table.text("endpoint_url", problems),
+        start: table.word("start", START_WORDS, problems),
+        on_end: table.word("on_end", ON_END_WORDS, problems),
         on_exit: table.word("on_exit", OnExit::WORDS, problems),
         payload_limit: table.integer("payload_limit", PAYLOAD_LIMIT, problems),
         ..Common::default()
@@ -208,7 +215,10 @@ fn read_span(table: &mut Table<'_>, key: &str, problems: &mut Problems) -> Optio
                 "this is too short: at least {} is needed",
                 format_duration(limits.shortest)
             ),
-            format!("without the key it is {}", format_duration(default)),
+            default.map_or_else(
+                || "leave the key out if nobody has said otherwise".to_owned(),
+                |default| format!("without the key it is {}", format_duration(default)),
+            ),
         )
     };
     problems.add(&entry.at, &entry.path, message, Some(hint));

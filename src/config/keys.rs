@@ -56,6 +56,8 @@ pub(super) enum Value {
     Multiplier,
     /// A time span of the protocol.
     Timing(Limits, Field),
+    /// A time span of the protocol that nobody need say, and an example.
+    Maybe(Limits, MaybeField, &'static str),
     /// A wait between attempts.
     Wait(Limits, fn(&BackoffSettings) -> Duration),
     /// A table with these keys.
@@ -66,6 +68,9 @@ pub(super) enum Value {
 
 /// Where a time span of the protocol goes.
 pub(super) type Field = fn(&mut SessionConfig) -> &mut Duration;
+
+/// Where such a time span goes that nobody need say.
+pub(super) type MaybeField = fn(&mut SessionConfig) -> &mut Option<Duration>;
 
 /// Which time spans make sense.
 #[derive(Debug)]
@@ -90,11 +95,12 @@ const OTHER_NAMES: &[(&str, &str)] = &[
 ];
 
 impl Key {
-    /// What makes sense for a time span, and its default.
-    pub(super) fn span(&self) -> Option<(&Limits, Duration)> {
+    /// What makes sense for a time span, and its default if it has one.
+    pub(super) fn span(&self) -> Option<(&Limits, Option<Duration>)> {
         match &self.value {
-            Value::Timing(limits, field) => Some((limits, *field(&mut SessionConfig::default()))),
-            Value::Wait(limits, field) => Some((limits, field(&BackoffSettings::default()))),
+            Value::Timing(limits, field) => Some((limits, Some(*field(&mut SessionConfig::default())))),
+            Value::Maybe(limits, ..) => Some((limits, None)),
+            Value::Wait(limits, field) => Some((limits, Some(field(&BackoffSettings::default())))),
             Value::Text { .. }
             | Value::Texts { .. }
             | Value::Word { .. }
@@ -124,6 +130,7 @@ impl Keys {
             | Value::Integer { .. }
             | Value::Multiplier
             | Value::Timing(..)
+            | Value::Maybe(..)
             | Value::Wait(..) => None,
         }
     }

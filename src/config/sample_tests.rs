@@ -59,6 +59,13 @@ fn the_sample_is_right_as_it_is_and_with_every_key_switched_on() {
         ..full
     };
     bare.forward.host = None;
+    for (name, field) in [
+        ("session_timeout", &mut bare.protocol.session_timeout),
+        ("max_duration", &mut bare.protocol.max_duration),
+        ("idle_keepalive", &mut bare.protocol.idle_keepalive),
+    ] {
+        assert!(field.take().is_some(), "{name}");
+    }
     assert_eq!(plain, bare);
     assert_eq!(plain.protocol, autossm_proto::session::SessionConfig::default());
     assert_eq!(plain.backoff, BackoffSettings::default());

@@ -78,8 +78,13 @@ fn property(key: &Key, definitions: &mut BTreeMap<&'static str, Json>) -> Json {
             "maximum": STEEPEST_MULTIPLIER,
             "default": BackoffSettings::default().multiplier,
         }),
-        Value::Timing(limits, field) => time_span(limits, *field(&mut SessionConfig::default())),
-        Value::Wait(limits, field) => time_span(limits, field(&BackoffSettings::default())),
+        Value::Timing(limits, field) => time_span(limits, Some(*field(&mut SessionConfig::default()))),
+        Value::Maybe(limits, _, example) => {
+            let mut schema = time_span(limits, None);
+            set(&mut schema, "examples", json!([example]));
+            schema
+        }
+        Value::Wait(limits, field) => time_span(limits, Some(field(&BackoffSettings::default()))),
         // A draft-7 reference stands alone; the table's own definition describes it.
         Value::Table(keys) => return reference(keys, definitions),
         Value::Tables(keys) => json!({
@@ -92,18 +97,21 @@ fn property(key: &Key, definitions: &mut BTreeMap<&'static str, Json>) -> Json {
     schema
 }
 
-fn time_span(limits: &Limits, default: std::time::Duration) -> Json {
+fn time_span(limits: &Limits, default: Option<std::time::Duration>) -> Json {
     let zero = if limits.zero { ", or \"0s\"" } else { "" };
-    json!({
+    let mut schema = json!({
         "type": "string",
         "pattern": TIME_SPAN,
-        "default": format_duration(default).to_string(),
         "$comment": format!(
             "{} to {}{zero}",
             format_duration(limits.shortest),
             format_duration(limits.longest)
         ),
-    })
+    });
+    if let Some(default) = default {
+        set(&mut schema, "default", json!(format_duration(default).to_string()));
+    }
+    schema
 }
 
 fn set(schema: &mut Json, name: &str, value: Json) {

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use autossm_proto::session::SessionConfig;
+use autossm_proto::session::{OnEnd, SessionConfig, StartWhen};
 
 /// All the daemon is told by its configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -87,6 +87,18 @@ pub enum LogFormat {
     /// One JSON object a line.
     Json,
 }
+
+/// When a session is started, as it is written in the configuration.
+pub(super) const START_WORDS: &[(&str, StartWhen)] =
+    &[("at-once", StartWhen::AtOnce), ("on-connect", StartWhen::OnConnect)];
+
+/// What follows a session's end, as it is written in the configuration.
+pub(super) const ON_END_WORDS: &[(&str, OnEnd)] = &[
+    ("auto", OnEnd::Auto),
+    ("restart", OnEnd::Restart),
+    ("dormant", OnEnd::Dormant),
+    ("stop", OnEnd::Stop),
+];
 
 impl OnExit {
     /// Each, as it is written in the configuration.

@@ -19,10 +19,18 @@ pub(super) fn merge_protocol(own: &Common, defaults: &Common, problems: &mut Pro
         for (key, entry) in &common.timings {
             if let Value::Timing(_, field) = &key.value {
                 *field(&mut config) = entry.value;
+            } else if let Value::Maybe(_, field, _) = &key.value {
+                *field(&mut config) = Some(entry.value);
             }
         }
         if let Some(limit) = &common.payload_limit {
             config.payload_limit = usize::try_from(limit.value).unwrap_or(config.payload_limit);
+        }
+        if let Some(start) = &common.start {
+            config.start = start.value;
+        }
+        if let Some(on_end) = &common.on_end {
+            config.on_end = on_end.value;
         }
     }
     let written = |name: &str| find(own, name).or_else(|| find(defaults, name));
@@ -36,6 +44,18 @@ pub(super) fn merge_protocol(own: &Common, defaults: &Common, problems: &mut Pro
             say(interval, config.ping_interval),
         );
         let hint = "set both, with ping_timeout at most as long as ping_interval".to_owned();
+        problems.add(&entry.at, &entry.path, message, Some(hint));
+    }
+    let (keepalive, idle) = (written("idle_keepalive"), written("session_timeout"));
+    if let (Some(entry), Some(every), Some(limit)) = (keepalive, config.idle_keepalive, config.session_timeout)
+        && every >= limit
+    {
+        let message = format!(
+            "idle_keepalive ({}) comes too late: AWS ends the session after {}",
+            say(keepalive, every),
+            say(idle, limit),
+        );
+        let hint = "a quarter of session_timeout leaves time for a drop".to_owned();
         problems.add(&entry.at, &entry.path, message, Some(hint));
     }
     config

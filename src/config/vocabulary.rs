@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use autossm_proto::session::SessionConfig;
 
-use super::keys::{Field, Key, Keys, Limits, Value};
-use super::settings::{LogFormat, LogLevel, OnExit};
+use super::keys::{Field, Key, Keys, Limits, MaybeField, Value};
+use super::settings::{LogFormat, LogLevel, ON_END_WORDS, OnExit, START_WORDS};
 
 const fn limits(shortest_ms: u64, longest: Duration, zero: bool) -> Limits {
     Limits {
@@ -140,6 +140,22 @@ const COMMON: &[Key] = &[
         "https://vpce-0123-abcd.ssm.eu-west-1.vpce.amazonaws.com",
     ),
     Key {
+        name: "start",
+        about: "at-once, or on-connect: with the first local connection.",
+        value: Value::Word {
+            words: || words(START_WORDS),
+            default: || default_word(START_WORDS),
+        },
+    },
+    Key {
+        name: "on_end",
+        about: "What follows when AWS has ended the session: restart; dormant: none until the next local connection; stop; auto: restart if it had local connections, else dormant.",
+        value: Value::Word {
+            words: || words(ON_END_WORDS),
+            default: || default_word(ON_END_WORDS),
+        },
+    },
+    Key {
         name: "on_exit",
         about: "When the daemon stops: detach leaves the session to time out, terminate ends it.",
         value: Value::Word {
@@ -216,8 +232,10 @@ pub(super) const SPANS: &[Key] = &[
     span("link_hold", "A connection that has held so long makes earlier failures forgotten.", limits(1, HOUR, true), |config| &mut config.link_hold),
     span("token_reuse", "A token not yet sent may be used again for so long.", limits(1, TEN_MINUTES, true), |config| &mut config.token_reuse),
     span("fin_grace", "After a local half-close, wait until nothing has come back for so long.", limits(1, DAY, true), |config| &mut config.fin_grace),
-    span("session_timeout", "AWS ends a session after so long without input, as its account's preferences say: attempts close up before it.", limits(60_000, HOUR, false), |config| &mut config.lifetime.idle),
     span("wedged_after", "A session that resends one message for so long is started anew.", limits(1000, HOUR, false), |config| &mut config.wedged_after),
+    maybe("session_timeout", "AWS ends a session after so long without input: attempts close up before it. Without it, what the account's preferences say if they may be read, else 20m.", limits(60_000, HOUR, false), |config| &mut config.session_timeout, "20m"),
+    maybe("max_duration", "AWS ends a session so long after its start: attempts close up before it. Without it, what the account's preferences say if they may be read, else never.", limits(60_000, DAY, false), |config| &mut config.max_duration, "12h"),
+    maybe("idle_keepalive", "An idle session is sent something harmless this often, so that AWS does not end it. Without it, it is let go, as the account wants.", limits(1000, HOUR, false), |config| &mut config.idle_keepalive, "5m"),
 ];
 
 static BACKOFF: Keys = Keys {
@@ -272,6 +290,20 @@ const fn span(name: &'static str, about: &'static str, limits: Limits, field: Fi
         name,
         about,
         value: Value::Timing(limits, field),
+    }
+}
+
+const fn maybe(
+    name: &'static str,
+    about: &'static str,
+    limits: Limits,
+    field: MaybeField,
+    example: &'static str,
+) -> Key {
+    Key {
+        name,
+        about,
+        value: Value::Maybe(limits, field, example),
     }
 }
 

@@ -6,8 +6,9 @@ use autossm_proto::session::Phase;
 use sd_notify::NotifyState;
 
 /// All phases in the order in which they are counted out: what works first, what needs somebody last.
-const ORDER: [Phase; 8] = [
+const ORDER: [Phase; 9] = [
     Phase::Attached,
+    Phase::Dormant,
     Phase::Handshaking,
     Phase::Starting,
     Phase::Reattaching,

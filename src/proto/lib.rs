@@ -7,7 +7,10 @@
 pub mod channel;
 pub mod handshake;
 pub mod journal;
+pub mod local;
 pub mod mux;
+pub mod pace;
+pub mod raw;
 pub mod session;
 pub mod stream;
 mod time;

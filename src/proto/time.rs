@@ -77,6 +77,10 @@ pub enum Reason {
     FinGrace,
     /// The session does not make progress although the link lives.
     Wedged,
+    /// An idle session is kept from idling out.
+    Keepalive,
+    /// The next call of an account may go out.
+    Turn,
 }
 
 /// The earlier of two optional wake-ups.

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use autossm_proto::session::{Attempt, Epoch, Failure, FailureClass, Outcome};
+use autossm_proto::Timestamp;
+use autossm_proto::session::{Attempt, Epoch, Failure, FailureClass, Outcome, Preferences};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::timeout;
 
@@ -24,6 +25,15 @@ pub(super) struct Actions {
     attempts: BTreeMap<Attempt, Running>,
     /// TerminateSession calls under way.
     terminating: usize,
+    /// The latest question for the account's preferences.
+    asking: Option<AbortHandle>,
+}
+
+/// A call that waits for its turn.
+#[derive(Debug)]
+pub(super) enum Call {
+    Start,
+    Resume(String),
 }
 
 /// What runs for an attempt.
@@ -39,6 +49,8 @@ enum Running {
 /// What ended, with all it brought.
 #[derive(Debug)]
 enum Done {
+    Turn(Attempt, Call),
+    Preferences(Result<Preferences, Failure>),
     Outcome(Attempt, Outcome),
     Dialed(Attempt, Box<Transport>),
     Terminated(String, Option<Failure>),
@@ -51,6 +63,10 @@ pub(super) enum ActionNews {
     Outcome(Outcome),
     /// Tell the core, and drive this websocket.
     Dialed(Outcome, Box<Transport>),
+    /// The turn of this attempt's call has come, and the call has begun.
+    Turn(Attempt),
+    /// What the account says, if it may be known.
+    Preferences(Result<Preferences, Failure>),
     /// TerminateSession has been answered.
     Terminated {
         /// Which session.
@@ -68,6 +84,7 @@ impl Actions {
             running: JoinSet::new(),
             attempts: BTreeMap::new(),
             terminating: 0,
+            asking: None,
         }
     }
 
@@ -81,8 +98,27 @@ impl Actions {
         self.control.resolved_target()
     }
 
-    /// Calls StartSession.
-    pub(super) fn start(&mut self, attempt: Attempt) {
+    /// Calls StartSession or ResumeSession when its turn has come.
+    pub(super) fn queue(&mut self, attempt: Attempt, due: Timestamp, call: Call) {
+        let control = Arc::clone(&self.control);
+        self.run(attempt, async move {
+            control.turn(due).await;
+            Done::Turn(attempt, call)
+        });
+    }
+
+    /// Asks what the account's preferences say.
+    pub(super) fn read_preferences(&mut self) {
+        let control = Arc::clone(&self.control);
+        let task = self
+            .running
+            .spawn(async move { Done::Preferences(control.preferences().await) });
+        if let Some(before) = self.asking.replace(task) {
+            before.abort();
+        }
+    }
+
+    fn start(&mut self, attempt: Attempt) {
         let control = Arc::clone(&self.control);
         let task = self.running.spawn(async move {
             let outcome = match timeout(START_LIMIT, control.start()).await {
@@ -98,8 +134,7 @@ impl Actions {
         self.replace(attempt, Running::Start { task, wanted: true });
     }
 
-    /// Calls ResumeSession.
-    pub(super) fn resume(&mut self, attempt: Attempt, session_id: String) {
+    fn resume(&mut self, attempt: Attempt, session_id: String) {
         let control = Arc::clone(&self.control);
         self.run(attempt, async move {
             let outcome = match control.resume(&session_id).await {
@@ -178,6 +213,15 @@ impl Actions {
 
     fn finished(&mut self, done: Done) -> Option<ActionNews> {
         match done {
+            Done::Turn(attempt, call) => {
+                self.attempts.remove(&attempt)?;
+                match call {
+                    Call::Start => self.start(attempt),
+                    Call::Resume(session_id) => self.resume(attempt, session_id),
+                }
+                Some(ActionNews::Turn(attempt))
+            }
+            Done::Preferences(answer) => Some(ActionNews::Preferences(answer)),
             Done::Outcome(attempt, outcome) => {
                 let ended = self.attempts.remove(&attempt)?;
                 let has_started = matches!(outcome, Outcome::Started { .. });
@@ -205,6 +249,9 @@ impl Actions {
             return None;
         }
         tracing::error!(%error, "a call or dial failed inside; please report this");
+        if self.asking.as_ref().is_some_and(|task| task.id() == error.id()) {
+            return None;
+        }
         let is_this = |running: &Running| running.task().id() == error.id();
         let Some((&attempt, _)) = self.attempts.iter().find(|(_, running)| is_this(running)) else {
             self.terminating = self.terminating.saturating_sub(1);

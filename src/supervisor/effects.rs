@@ -3,6 +3,7 @@
 use autossm_proto::Timestamp;
 use autossm_proto::session::{Command, Event, ResetCause};
 
+use super::actions::Call;
 use super::task::Supervisor;
 
 /// Frames sent in one turn, so that reading gets its own.
@@ -36,12 +37,22 @@ impl Supervisor<'_> {
         while let Some(event) = self.session.poll_event() {
             self.deliver(event);
         }
+        if *self.keep.wanted && !self.session.is_wanted() {
+            // It has ended for good, as its settings ask.
+            *self.keep.wanted = false;
+            self.listeners.close();
+        }
     }
 
     fn execute(&mut self, command: Command) {
         match command {
-            Command::Start { attempt } => self.actions.start(attempt),
-            Command::Resume { attempt, session_id } => self.actions.resume(attempt, session_id),
+            Command::Start { attempt, due } => self.actions.queue(attempt, due, Call::Start),
+            Command::Resume {
+                attempt,
+                due,
+                session_id,
+            } => self.actions.queue(attempt, due, Call::Resume(session_id)),
+            Command::ReadPreferences => self.actions.read_preferences(),
             Command::Dial {
                 attempt,
                 epoch,
@@ -76,6 +87,9 @@ impl Supervisor<'_> {
             // The phase says it once for all of them.
             ResetCause::SessionEnded => {
                 tracing::debug!(session, "local connection reset: its session has ended");
+            }
+            ResetCause::NotStarted(_) => {
+                tracing::debug!(session, "local connection reset: its session could not be started");
             }
             ResetCause::DestinationRefused => {
                 let host = self.keep.settings.forward.host.as_deref();

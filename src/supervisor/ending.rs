@@ -64,7 +64,7 @@ impl Supervisor<'_> {
             // With room in the window, what was taken is in the backlog, and without room the backlog is not empty.
             Phase::Attached => snapshot.figures.backlog_bytes == 0,
             // Nobody gets anything any more.
-            Phase::Stopped | Phase::Ended => true,
+            Phase::Stopped | Phase::Dormant | Phase::Ended => true,
             // It may be back in time.
             Phase::Starting
             | Phase::Handshaking

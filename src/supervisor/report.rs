@@ -55,6 +55,15 @@ pub(super) fn log_phase(session: &str, from: Phase, to: Phase, cause: &str) {
     }
 }
 
+/// The account's preferences cannot be read.
+pub(super) fn log_preferences(session: &str, failure: &Failure) {
+    tracing::debug!(
+        session,
+        cause = printable(&failure.text),
+        "the account's session preferences stay unknown; `session_timeout` and `max_duration` can be configured",
+    );
+}
+
 /// TerminateSession was answered.
 pub(super) fn log_terminated(session: &str, session_id: &str, failure: Option<&Failure>) {
     match failure {
@@ -78,6 +87,7 @@ const fn level(from: Phase, to: Phase) -> Level {
         (
             _,
             Phase::Stopped
+            | Phase::Dormant
             | Phase::Starting
             | Phase::Handshaking
             | Phase::Attached

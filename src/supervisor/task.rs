@@ -249,7 +249,7 @@ impl<'a> Supervisor<'a> {
             Order::Start | Order::Restart => {
                 *self.keep.wanted = true;
                 self.reopening = !was_wanted;
-                self.session.start(now);
+                self.session.start_now(now);
             }
         }
         Obedience::Begun
@@ -296,6 +296,9 @@ impl<'a> Supervisor<'a> {
 
     pub(super) fn handle_action(&mut self, news: ActionNews, now: Timestamp) {
         match news {
+            ActionNews::Turn(attempt) => self.session.handle_turn(attempt, now),
+            ActionNews::Preferences(Ok(preferences)) => self.session.handle_preferences(preferences, now),
+            ActionNews::Preferences(Err(failure)) => report::log_preferences(&self.keep.settings.name, &failure),
             ActionNews::Outcome(outcome) => self.session.handle_outcome(outcome, now),
             ActionNews::Dialed(outcome, transport) => {
                 self.link.attach(*transport);

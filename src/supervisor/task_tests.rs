@@ -4,7 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use autossm_proto::session::{Failure, FailureClass, Grant, NetworkChange, Phase, ResumeGrant, Secret, SessionConfig};
+use autossm_proto::Timestamp;
+use autossm_proto::session::{
+    Failure, FailureClass, Grant, NetworkChange, Phase, Preferences, ResumeGrant, Secret, SessionConfig,
+};
 use futures_util::{SinkExt, StreamExt};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
@@ -18,7 +21,7 @@ use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
 use super::{Ending, Keeper, NetworkBoard, Order, PhaseBoard, Resources, SessionGone, SessionHandle};
-use crate::aws::{Call, ControlPlane};
+use crate::aws::{Call, ControlPlane, Wait};
 use crate::clock::Clock;
 use crate::config::{BackoffSettings, ForwardSettings, Listen, OnExit, SessionSettings};
 use crate::transport::{Dialer, Proxies, Roots, Signature, StreamUrl, UpgradeSigner, client_config};
@@ -55,6 +58,14 @@ impl Recorder {
 }
 
 impl ControlPlane for Recorder {
+    fn turn(&self, _due: Timestamp) -> Wait<'_> {
+        Box::pin(async {})
+    }
+
+    fn preferences(&self) -> Call<'_, Preferences> {
+        Box::pin(async { Ok(Preferences::default()) })
+    }
+
     fn start(&self) -> Call<'_, Grant> {
         Box::pin(async {
             self.record("start".to_owned()).await;

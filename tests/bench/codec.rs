@@ -6,7 +6,8 @@
 use std::time::Duration;
 
 use autossm_proto::Timestamp;
-use autossm_proto::mux::{Decoder, Mux, MuxLimits};
+use autossm_proto::local::WorkloadLimits;
+use autossm_proto::mux::{Decoder, Mux};
 use autossm_proto::session::LocalId;
 use autossm_proto::wire::{AcknowledgeBody, ClientMessage, MessageType, PayloadType, Uuid};
 use bytes::Bytes;
@@ -60,7 +61,7 @@ fn acknowledge(bencher: Bencher<'_, '_>) {
     bencher.bench(|| serde_json::from_slice::<AcknowledgeBody>(&json).unwrap());
 }
 
-const LIMITS: MuxLimits = MuxLimits {
+const LIMITS: WorkloadLimits = WorkloadLimits {
     payload: 1024,
     per_stream: 16 << 20,
     total: 64 << 20,

@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::os::unix::process::CommandExt;
+use std::path::Path;
 use std::process::Command;
 
 use crate::support::daemon::{Daemon, config};
@@ -138,4 +139,38 @@ async fn another_user() {
         daemon.log()
     );
     assert_eq!(daemon.session().await.unwrap().figures.drops, 0);
+}
+
+/// As under a unit with `PrivateUsers=yes`: other users have no number of their own in there, and ours is what it was.
+#[tokio::test]
+async fn another_user_of_a_daemon_in_a_user_namespace() {
+    let inside = Command::new("unshare").args(["-Ur", "true"]).output();
+    if !inside.is_ok_and(|output| output.status.success()) {
+        skipped("needs unshare (util-linux) and user namespaces");
+        return;
+    }
+    let program = program().to_string_lossy();
+    let before = ["-Ur", &program];
+    let daemon = Daemon::start(Path::new("unshare"), &before, &config("http://127.0.0.1:9", 80, ""))
+        .await
+        .unwrap();
+    let Some(mut stranger) = as_nobody(&daemon) else {
+        skipped("this needs to run a program as another user");
+        return;
+    };
+    for (path, mode) in [("", 0o755), ("autossm", 0o755), ("autossm/control.sock", 0o666)] {
+        let path = daemon.directory().join(path);
+        std::fs::set_permissions(path, PermissionsExt::from_mode(mode)).unwrap();
+    }
+    let output = stranger.args(["status"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    assert!(
+        daemon.log().contains("refused a control connection of another user"),
+        "{}",
+        daemon.log()
+    );
+    let mut own = Command::new(&*program);
+    own.env_clear().envs(daemon.environment());
+    let output = own.args(["status"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
 }

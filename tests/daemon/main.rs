@@ -6,6 +6,7 @@
 mod bytes;
 mod ending;
 mod faults;
+mod life;
 mod limits;
 mod listening;
 mod network;

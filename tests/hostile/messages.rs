@@ -31,15 +31,15 @@ fn requests() -> Vec<(String, &'static str)> {
                 "SessionType",
                 &format!("{}0{}", "[".repeat(120), "]".repeat(120)),
             ),
-            "is not a port forward",
+            "is not a port session",
         ),
         (
             request("3.3.1142.0", "SessionType", &kind(&"A".repeat(MUCH))),
-            "is not a port forward",
+            "is not a port session",
         ),
         (
             request("3.3.1142.0", "SessionType", &kind("\\u001b[2J\\nERROR")),
-            "is not a port forward",
+            "is not a port session",
         ),
         (request("3.3.1142.0", &"B".repeat(MUCH), "0"), "does not support"),
         (request(&"9".repeat(MUCH), "SessionType", "0"), "malformed"),

@@ -29,7 +29,7 @@ fn bytes() -> impl Strategy<Value = Bytes> {
 /// Any record, in no order that a session would write.
 fn record() -> impl Strategy<Value = Record> {
     let stream = 0u32..12;
-    let number = 0u64..30;
+    let number = 1u64..30;
     let kind = (0u32..13).prop_map(PayloadType);
     let command = prop_oneof![
         Just(FrameCommand::Syn),
@@ -56,11 +56,16 @@ fn record() -> impl Strategy<Value = Record> {
         (stream.clone(), bytes()).prop_map(|(stream, bytes)| Record::Input { stream, bytes }),
         stream.clone().prop_map(|stream| Record::LocalEof { stream }),
         stream.clone().prop_map(|stream| Record::LocalReset { stream }),
+        stream.clone().prop_map(|stream| Record::Finished { stream }),
         (stream, any::<u64>()).prop_map(|(stream, bytes)| Record::Written { stream, bytes }),
         (
             number.clone(),
             kind.clone(),
-            prop_oneof![parts, bytes().prop_map(SentBody::Bytes)]
+            prop_oneof![
+                parts,
+                (0usize..50).prop_map(SentBody::Input),
+                bytes().prop_map(SentBody::Bytes)
+            ]
         )
             .prop_map(|(number, payload_type, body)| Record::Sent {
                 number,
@@ -78,12 +83,27 @@ fn record() -> impl Strategy<Value = Record> {
     ]
 }
 
+/// The agent's first message: the records that follow belong to a multiplexed or to a raw session.
+fn handshake(raw: bool) -> Record {
+    let properties = if raw { "{}" } else { r#"{"type":"LocalPortForwarding"}"# };
+    let request = format!(
+        r#"{{"AgentVersion":"3.3.1142.0","RequestedClientActions":[{{"ActionType":"SessionType","ActionParameters":{{"SessionType":"Port","Properties":{properties}}}}}]}}"#
+    );
+    Record::Received {
+        number: 0,
+        message_id: Uuid::default(),
+        payload_type: PayloadType::HANDSHAKE_REQUEST,
+        payload: Bytes::from(request),
+    }
+}
+
 proptest! {
     #[test]
-    fn any_records_restore_without_a_panic(records in vec(record(), 0..60)) {
+    fn any_records_restore_without_a_panic(raw in any::<bool>(), records in vec(record(), 0..60)) {
         let config = SessionConfig::default();
         let mut state = State::new(config.client_version.clone());
         state.apply(Record::Started { session_id: "ada-1".to_owned(), client_id: Uuid::default() });
+        state.apply(handshake(raw));
         for record in records {
             state.apply(record);
         }

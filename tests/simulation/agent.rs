@@ -1,26 +1,26 @@
 //! The agent: what AWS's agent does, its bad habits included.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use autossm_proto::Timestamp;
 use bytes::Bytes;
 
-use crate::plan::{Far, FarState, Manner};
-use crate::rng::Pattern;
-use crate::wire::{
-    FLAG, Frame, HANDSHAKE_COMPLETE, HANDSHAKE_REQUEST, HANDSHAKE_RESPONSE, Kind, Msg, OUTPUT, Parser, smux_frame,
-};
+use crate::plan::Far;
+use crate::raw::RawPort;
+use crate::wire::{FLAG, HANDSHAKE_COMPLETE, HANDSHAKE_REQUEST, HANDSHAKE_RESPONSE, Kind, Msg, OUTPUT, Parser};
 
 const TICK: u64 = 100_000_000;
 const PACE: Duration = Duration::from_millis(1);
 /// What the destinations may write ahead of the agent's reading.
-const SMUX_BUFFER: usize = 64 << 10;
+pub(crate) const SMUX_BUFFER: usize = 64 << 10;
 
 #[derive(Clone, Debug)]
 pub(crate) struct AgentConfig {
     /// Before 3.2.1041.0: silent on duplicates, keeps 10 000.
     pub(crate) old: bool,
+    /// Carries the bytes of one connection, without a multiplexer.
+    pub(crate) raw: bool,
     /// Between saying that the handshake is complete and believing it.
     pub(crate) gap: Duration,
     /// From then until the port behind it takes bytes.
@@ -34,6 +34,7 @@ impl Default for AgentConfig {
     fn default() -> Self {
         Self {
             old: false,
+            raw: false,
             gap: Duration::from_millis(5),
             ready_delay: Duration::ZERO,
             limit: Duration::from_secs(15),
@@ -59,7 +60,7 @@ enum Handshake {
 }
 
 #[derive(Debug)]
-struct Sent {
+pub(crate) struct Sent {
     msg: Msg,
     last_sent: Timestamp,
 }
@@ -70,21 +71,24 @@ pub(crate) struct FarSide {
     pub(crate) fars: Vec<Far>,
     /// Stream to connection, for the present AWS session.
     pub(crate) streams: BTreeMap<u32, usize>,
+    /// Connections that have ever had a stream.
+    pub(crate) taken: BTreeSet<usize>,
 }
 
 #[derive(Debug)]
 pub(crate) struct Agent {
-    config: AgentConfig,
+    pub(crate) config: AgentConfig,
     born: Timestamp,
     handshake: Handshake,
     response: Option<i64>,
     expected: i64,
     kept: BTreeMap<i64, Msg>,
     next_out: i64,
-    outgoing: VecDeque<Sent>,
+    pub(crate) outgoing: VecDeque<Sent>,
     parser: Parser,
-    open: BTreeMap<u32, usize>,
-    smux_out: VecDeque<u8>,
+    pub(crate) raw: RawPort,
+    pub(crate) open: BTreeMap<u32, usize>,
+    pub(crate) smux_out: VecDeque<u8>,
     last_pump: Timestamp,
     srtt: Duration,
     variance: Duration,
@@ -110,6 +114,7 @@ impl Agent {
             next_out: 0,
             outgoing: VecDeque::new(),
             parser: Parser::default(),
+            raw: RawPort::default(),
             open: BTreeMap::new(),
             smux_out: VecDeque::new(),
             last_pump: now,
@@ -124,9 +129,19 @@ impl Agent {
             out: Vec::new(),
             config,
         };
-        let version = if agent.config.old { "3.1.1732.0" } else { "3.3.1142.0" };
+        let AgentConfig { old, raw, .. } = agent.config;
+        let version = match (old, raw) {
+            (true, true) => "3.0.196.0",
+            (true, false) => "3.1.1732.0",
+            (false, _) => "3.3.1142.0",
+        };
+        let properties = if raw {
+            Self::raw_properties(old)
+        } else {
+            r#"{"portNumber":"80","type":"LocalPortForwarding"}"#
+        };
         let request = format!(
-            r#"{{"AgentVersion":"{version}","RequestedClientActions":[{{"ActionType":"SessionType","ActionParameters":{{"SessionType":"Port","Properties":{{"portNumber":"80","type":"LocalPortForwarding"}}}}}}]}}"#
+            r#"{{"AgentVersion":"{version}","RequestedClientActions":[{{"ActionType":"SessionType","ActionParameters":{{"SessionType":"Port","Properties":{properties}}}}}]}}"#
         );
         agent.send(HANDSHAKE_REQUEST, Bytes::from(request), now);
         agent
@@ -174,7 +189,10 @@ impl Agent {
         self.acknowledge(msg, now);
         self.expected += 1;
         while let Some(next) = self.kept.remove(&self.expected) {
-            assert!(self.process(&next, side, now));
+            if !self.process(&next, side, now) {
+                assert!(self.config.raw, "a mux handler that was ready stays so");
+                return;
+            }
             self.expected += 1;
         }
     }
@@ -202,54 +220,25 @@ impl Agent {
             // Acknowledged and thrown away.
             Handshake::Waiting | Handshake::Completing(_) => return true,
         }
-        if msg.payload_type == OUTPUT {
+        if self.config.raw {
+            if self.raw_is_ending() {
+                return false;
+            }
+            if msg.payload_type == OUTPUT {
+                return self.raw_input(&msg.payload, side, now);
+            }
+            if msg.payload_type == FLAG && msg.payload[..] == 1u32.to_be_bytes() {
+                self.raw_disconnect(side, now);
+            }
+        } else if msg.payload_type == OUTPUT {
             for frame in self.parser.parse(&msg.payload) {
                 self.frame(frame, side, now);
             }
-        } else if msg.payload_type == FLAG {
+        }
+        if msg.payload_type == FLAG {
             assert_ne!(msg.payload[..], 2u32.to_be_bytes(), "the client ends the session");
         }
         true
-    }
-
-    fn frame(&mut self, frame: Frame, side: &mut FarSide, now: Timestamp) {
-        match frame {
-            Frame::Syn(id) if self.open.contains_key(&id) => {}
-            Frame::Syn(id) => {
-                assert!(id % 2 == 1 && id >= 3, "stream id {id}");
-                let key = side.streams[&id];
-                let far = &mut side.fars[key];
-                if far.plan.manner == Manner::Refused {
-                    far.state = FarState::Refused;
-                    self.send(FLAG, Bytes::from_static(&[0, 0, 0, 3]), now);
-                    self.queue_frame(1, id, &[]);
-                } else {
-                    assert_eq!(far.state, FarState::Absent, "connection {key} opened twice");
-                    far.open(now);
-                    self.open.insert(id, key);
-                }
-            }
-            Frame::Data(id, bytes) => {
-                if let Some(key) = self.open.get(&id) {
-                    let far = &mut side.fars[*key];
-                    let name = format!("upload of connection {key}");
-                    Pattern::up(*key).check(&name, far.received, &bytes);
-                    far.receive(bytes.len(), now);
-                }
-            }
-            Frame::Fin(id) => {
-                if let Some(key) = self.open.remove(&id) {
-                    side.fars[key].state = FarState::Closed;
-                    self.queue_frame(1, id, &[]);
-                }
-            }
-        }
-    }
-
-    fn queue_frame(&mut self, command: u8, stream: u32, data: &[u8]) {
-        let mut frame = Vec::with_capacity(data.len() + 8);
-        smux_frame(&mut frame, command, stream, data);
-        self.smux_out.extend(frame);
     }
 
     fn acknowledged(&mut self, number: i64, now: Timestamp) {
@@ -279,7 +268,7 @@ impl Agent {
     }
 
     /// Lists a message for resending and writes it, whether that succeeds or not.
-    fn send(&mut self, payload_type: u32, payload: Bytes, now: Timestamp) {
+    pub(crate) fn send(&mut self, payload_type: u32, payload: Bytes, now: Timestamp) {
         let number = self.next_out;
         self.next_out += 1;
         let mut id = [3; 16];
@@ -306,6 +295,9 @@ impl Agent {
             self.out.push(AgentOut::Failed);
             return;
         }
+        if self.config.raw {
+            self.wake_raw(side, now);
+        }
         if self.paused || self.blocked {
             return;
         }
@@ -326,32 +318,11 @@ impl Agent {
         }
     }
 
-    fn step_fars(&mut self, side: &mut FarSide, now: Timestamp) {
-        let streams: Vec<(u32, usize)> = self.open.iter().map(|(id, key)| (*id, *key)).collect();
-        for (id, key) in streams {
-            if self.smux_out.len() >= SMUX_BUFFER {
-                break;
-            }
-            let far = &mut side.fars[key];
-            match far.step(now) {
-                None => {}
-                Some(0) => {
-                    far.state = FarState::Finished;
-                    self.open.remove(&id);
-                    self.queue_frame(1, id, &[]);
-                }
-                Some(length) => {
-                    let bytes = Pattern::down(key).bytes(far.sent, length);
-                    far.sent += bytes.len() as u64;
-                    self.queue_frame(2, id, &bytes);
-                }
-            }
-        }
-    }
-
     /// When `wake` has something to do.
     pub(crate) fn next_wake(&self, side: &FarSide) -> Option<Timestamp> {
         let limit = self.response.is_none().then(|| self.born.after(self.config.limit));
+        let raw = self.next_raw_wake(side).filter(|_| self.config.raw);
+        let limit = [limit, raw].into_iter().flatten().min();
         if self.paused || self.blocked {
             return limit;
         }
@@ -360,6 +331,14 @@ impl Agent {
         let fars = self.open.values().filter_map(|key| side.fars[*key].wake());
         let far = fars.min().filter(|_| room);
         [limit, self.resend_at(), pump, far].into_iter().flatten().min()
+    }
+
+    /// When its port handler takes bytes.
+    pub(crate) fn ready_at(&self) -> Option<Timestamp> {
+        match self.handshake {
+            Handshake::Waiting => None,
+            Handshake::Completing(at) => Some(at.after(self.config.ready_delay)),
+        }
     }
 
     /// Only the head is ever resent, on a tick of 100 ms.

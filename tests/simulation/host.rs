@@ -4,38 +4,20 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use autossm_proto::Timestamp;
-use autossm_proto::journal::{Record, State};
+use autossm_proto::journal::{LocalFate, Record, State};
 use autossm_proto::session::{
-    Backoff, Command, DropCause, Epoch, Event, Inbound, LocalId, Outcome, Phase, Reading, Session, SessionConfig,
+    Attempt, Command, DropCause, Epoch, Event, Inbound, LocalId, Outcome, Phase, Reading, Session, SessionConfig,
     Transmit,
 };
 
+use crate::backoff::Jitter;
 use crate::local::{End, Local};
 use crate::net::{Frame, Happening, Net};
 use crate::plan::Plan;
-use crate::rng::{Pattern, Rng};
+use crate::rng::Pattern;
 use crate::trace;
 
 const UNIX: Duration = Duration::from_secs(1_700_000_000);
-
-/// Exponential, full jitter.
-#[derive(Debug)]
-struct Jitter {
-    rng: Rng,
-    step: u32,
-}
-
-impl Backoff for Jitter {
-    fn next_wait(&mut self) -> Duration {
-        let cap = (100u64 << self.step.min(8)).min(15_000);
-        self.step += 1;
-        self.rng.millis(0, cap)
-    }
-
-    fn reset(&mut self) {
-        self.step = 0;
-    }
-}
 
 /// What a run has shown.
 #[derive(Clone, Copy, Debug, Default)]
@@ -66,22 +48,20 @@ pub(crate) struct Host {
     /// Stream to connection in the present AWS session.
     pub(crate) streams: BTreeMap<u32, usize>,
     pub(crate) phases: Vec<Phase>,
+    /// The end of a raw session hands over everything at once.
+    pub(crate) raw: bool,
     pub(crate) seen: Seen,
     spins: (Timestamp, u32),
 }
 
-fn session(config: &SessionConfig, seed: u64) -> Session {
-    let jitter = Jitter {
-        rng: Rng::new(seed ^ 77),
-        step: 0,
-    };
-    Session::new(config.clone(), Box::new(jitter), seed, UNIX)
+pub(crate) fn fresh_session(config: &SessionConfig, seed: u64) -> Session {
+    Session::new(config.clone(), Box::new(Jitter::new(seed)), seed, UNIX)
 }
 
 impl Host {
     pub(crate) fn new(config: SessionConfig, seed: u64) -> Self {
         Self {
-            session: session(&config, seed),
+            session: fresh_session(&config, seed),
             config,
             seed,
             locals: BTreeMap::new(),
@@ -94,6 +74,7 @@ impl Host {
             inbox: VecDeque::new(),
             streams: BTreeMap::new(),
             phases: Vec::new(),
+            raw: false,
             seen: Seen::default(),
             spins: (Timestamp::ZERO, 0),
         }
@@ -110,6 +91,12 @@ impl Host {
             self.epoch = Some(epoch);
         }
         self.session.handle_outcome(outcome, now);
+    }
+
+    pub(crate) fn turn_of(&mut self, attempt: Attempt, now: Timestamp) {
+        if !self.dead {
+            self.session.handle_turn(attempt, now);
+        }
     }
 
     pub(crate) fn dropped(&mut self, epoch: Epoch, cause: DropCause, now: Timestamp) {
@@ -227,7 +214,8 @@ impl Host {
                 | Record::Written { .. }
                 | Record::Sent { .. }
                 | Record::Acknowledged { .. }
-                | Record::Received { .. } => {}
+                | Record::Received { .. }
+                | Record::Finished { .. } => {}
             }
             self.journal.push(record);
             if self.kill_at == Some(self.journal.len()) {
@@ -266,7 +254,8 @@ impl Host {
                     assert!(!local.finishing, "data after the end");
                     assert_eq!(local.end, None, "data after the end");
                     local.queued += bytes.len();
-                    assert!(local.queued <= (256 << 10) + (64 << 10), "unbounded output");
+                    let most = if self.raw { 16 << 20 } else { 256 << 10 };
+                    assert!(local.queued <= most + (64 << 10), "unbounded output");
                     local.queue.push_back(bytes);
                 }
                 Event::Finished { local } => {
@@ -384,8 +373,13 @@ impl Host {
         let open = self.locals.values().filter(|local| local.end.is_none());
         let ids: Vec<LocalId> = open.map(|local| local.id).collect();
         trace!(now, "restored with {} records, locals {ids:?}", self.journal.len());
-        let fresh = session(&self.config, self.seed ^ self.journal.len() as u64);
+        // A session that is started only once was for connections that are over.
+        let waits = ids.iter().any(|id| state.fate(*id) == LocalFate::Waits);
+        let goes_on = !self.config.once || state.session().is_some() || waits;
+        let fresh = fresh_session(&self.config, self.seed ^ self.journal.len() as u64);
         self.session = fresh.restore(&state, ids, now);
-        self.session.start(now);
+        if goes_on {
+            self.session.start(now);
+        }
     }
 }

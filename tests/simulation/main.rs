@@ -4,12 +4,17 @@
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 mod agent;
+mod backoff;
+mod destinations;
 mod fault;
+mod fleet;
 mod host;
+mod life;
 mod local;
 mod named;
 mod net;
 mod plan;
+mod raw;
 mod rng;
 mod wire;
 mod world;
@@ -17,7 +22,7 @@ mod world;
 use std::ops::Range;
 use std::time::Duration;
 
-use autossm_proto::session::SessionConfig;
+use autossm_proto::session::{SessionConfig, StartWhen};
 
 use agent::AgentConfig;
 use fault::Fault;
@@ -51,18 +56,35 @@ fn scenario(seed: u64) -> World {
         ..AgentConfig::default()
     };
     let plans = (0..rng.range(1, 5)).map(|_| Plan::random(&mut rng)).collect();
-    let mut world = World::new(SessionConfig::default(), agent, plans, seed);
+    let start = if seed % 4 == 3 {
+        StartWhen::OnConnect
+    } else {
+        StartWhen::AtOnce
+    };
+    let config = SessionConfig {
+        start,
+        ..SessionConfig::default()
+    };
+    let mut world = World::new(config, agent, plans, seed);
     world.net.delay = rng.millis(0, 150);
     world.agent_delay = rng.millis(0, 100);
     for _ in 0..rng.range(0, 12) {
         let fault = Fault::random(&mut rng, old);
         world.fault_at(rng.millis(0, 40_000), fault);
     }
+    // Drawn last, so that what is above stays what it was.
+    if rng.chance(20) {
+        world.turn_delay = rng.millis(0, 15_000);
+    }
     world
 }
 
 /// Runs these seeds, or those of `SIM_SEED` in their place: `7`, or `2400..10000`.
 fn seeds(seeds: Range<u64>) {
+    seeds_of(seeds, scenario);
+}
+
+fn seeds_of(seeds: Range<u64>, scenario: fn(u64) -> World) {
     for seed in wanted().unwrap_or(seeds) {
         let run = std::panic::catch_unwind(|| scenario(seed).run());
         assert!(

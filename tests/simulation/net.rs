@@ -31,6 +31,8 @@ pub(crate) enum ToAgent {
 #[derive(Clone, Debug)]
 pub(crate) enum Happening {
     Command(Command),
+    /// The turn of a call has come.
+    Turn(Command),
     Outcome(Outcome),
     Up(Epoch, Frame),
     Down(Epoch, Frame),
@@ -71,6 +73,7 @@ impl Happening {
     pub(crate) const fn is_client(&self) -> bool {
         match self {
             Self::Command(_)
+            | Self::Turn(_)
             | Self::Outcome(_)
             | Self::Down(..)
             | Self::ClientLoses(..)
@@ -106,6 +109,7 @@ impl Queue {
     pub(crate) fn forget_process(&mut self) {
         self.events.retain(|_, happening| match happening {
             Happening::Command(_)
+            | Happening::Turn(_)
             | Happening::Outcome(_)
             | Happening::Up(..)
             | Happening::Down(..)
@@ -249,6 +253,15 @@ impl Net {
         };
         if let Some((at, frame)) = link.down.send(frame, now) {
             self.queue.at(at, Happening::Down(epoch, frame));
+        }
+    }
+
+    /// The service says goodbye and closes: what it said before arrives first.
+    pub(crate) fn bye(&mut self, epoch: Epoch) {
+        self.send_down(epoch, Frame::Close(1000));
+        if let Some(link) = self.links.get_mut(&epoch) {
+            link.service_open = false;
+            self.queue.after(Duration::ZERO, Happening::ServiceNotices(epoch));
         }
     }
 

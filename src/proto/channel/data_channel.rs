@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::ChannelEvent;
 use super::lateness::Lateness;
-use super::settle::{GAP, Settle, harmless};
+use super::settle::{GAP, Settle, disconnect, harmless};
 use crate::handshake::Handshake;
 use crate::journal::{Record, SentBody};
 use crate::mux::Message;
@@ -189,6 +189,22 @@ impl DataChannel {
         });
     }
 
+    /// Keeps bytes of a raw session's one connection for sending.
+    pub fn push_input(&mut self, bytes: Bytes) {
+        let length = bytes.len();
+        let number = self.stream.push(PayloadType::OUTPUT, bytes, Form::Same);
+        self.records.push_back(Record::Sent {
+            number,
+            payload_type: PayloadType::OUTPUT,
+            body: SentBody::Input(length),
+        });
+    }
+
+    /// Tells the agent of a raw session that the connection is over.
+    pub fn push_disconnect(&mut self) {
+        self.push(PayloadType::FLAG, disconnect());
+    }
+
     /// Sends a message that changes nothing: its acknowledge shows that the agent is there.
     pub fn push_harmless(&mut self) -> u64 {
         self.push(PayloadType::FLAG, harmless())
@@ -308,7 +324,7 @@ impl DataChannel {
                 self.events.push_back(ChannelEvent::Payload(message.payload));
             }
             PayloadType::OUTPUT => {
-                let reason = "the session sends output without a handshake: it is not a port forward".to_owned();
+                let reason = "the session sends output without a handshake: it is not a port session".to_owned();
                 self.events.push_back(ChannelEvent::Failed { reason });
             }
             PayloadType::FLAG => {
@@ -339,6 +355,8 @@ impl DataChannel {
                     self.events.push_back(ChannelEvent::Failed {
                         reason: error.to_string(),
                     });
+                } else if let Some(agreement) = self.handshake.as_ref().and_then(Handshake::agreement) {
+                    self.events.push_back(ChannelEvent::Agreed(agreement.carriage));
                 }
                 self.begin_settling();
             }

@@ -2,11 +2,15 @@
 
 use bytes::Bytes;
 
+use crate::handshake::Carriage;
+
 /// What the data channel tells the session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ChannelEvent {
     /// A frame of the agent itself has come: the attach is proven.
     Proven,
+    /// The agent has said what kind of session it is; its output may follow at once.
+    Agreed(Carriage),
     /// The handshake is settled: data may flow.
     Ready,
     /// The payload of an Output message, in order.

@@ -9,4 +9,4 @@ mod settle;
 
 pub use data_channel::{DataChannel, RestoredChannel};
 pub use event::ChannelEvent;
-pub use settle::{Settle, harmless};
+pub use settle::{Settle, disconnect, harmless};

@@ -30,6 +30,17 @@ pub struct Agreement {
     pub agent: AgentVersion,
     /// Its text, for people.
     pub agent_version: String,
+    /// How the bytes of local connections travel.
+    pub carriage: Carriage,
+}
+
+/// How the bytes of local connections travel in a Port session. The document and the agent's age decide it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Carriage {
+    /// Many connections in frames of smux.
+    Multiplexed,
+    /// The bytes of one connection as they are, which is all that such a session carries.
+    Raw,
 }
 
 /// Why a handshake cannot succeed. The session is over.
@@ -41,14 +52,14 @@ pub enum HandshakeError {
     /// Complete before any request.
     #[error("agent completed a handshake that it had not begun")]
     NotBegun,
-    /// The session is of another kind than a forward.
-    #[error("session type {0:?} is not a port forward: check the document and its parameters")]
+    /// The session is of another kind than a port.
+    #[error("session type {0:?} is not a port session: check the document and its parameters")]
     SessionType(String),
     /// The agent wants something this client cannot do.
-    #[error("agent asks for {0}, which this version does not support for port forwards")]
+    #[error("agent asks for {0}, which this version does not support for port sessions")]
     Action(String),
-    /// The agent cannot multiplex.
-    #[error("SSM agent {0} is too old for multiplexed port forwards: update it to 3.2.1041.0 or later")]
+    /// The agent knows no remote hosts: it would connect to a port of its own machine instead.
+    #[error("SSM agent {0} is too old for forwards to another host: update it to 3.2.1041.0 or later")]
     AgentTooOld(String),
 }
 
@@ -129,11 +140,12 @@ fn answer(payload: &[u8], client_version: &str) -> Result<Step, HandshakeError> 
     if count > MOST_ACTIONS {
         return Err(malformed(format!("{count} actions in one request")));
     }
-    let mut refused = None;
+    let (mut refused, mut carriage) = (None, Carriage::Multiplexed);
     let mut processed = Vec::new();
     for action in &request.requested_client_actions {
         let outcome = match action.action_type.as_str() {
-            "SessionType" => accept_session_type(&action.action_parameters, agent, &request.agent_version),
+            "SessionType" => accept_session_type(&action.action_parameters, agent, &request.agent_version)
+                .map(|accepted| carriage = accepted),
             other => Err(HandshakeError::Action(word(other))),
         };
         let (status, error) = match &outcome {
@@ -158,6 +170,7 @@ fn answer(payload: &[u8], client_version: &str) -> Result<Step, HandshakeError> 
     let agreement = Agreement {
         agent,
         agent_version: request.agent_version,
+        carriage,
     };
     Ok(Step {
         next: Handshake::AwaitingComplete(agreement),
@@ -166,29 +179,28 @@ fn answer(payload: &[u8], client_version: &str) -> Result<Step, HandshakeError> 
     })
 }
 
-/// A forward is a Port session whose agent multiplexes.
+/// A Port session: multiplexed if the document and the agent know how, else the bytes of one connection.
 fn accept_session_type(
     parameters: &serde_json::Value,
     agent: AgentVersion,
     agent_version: &str,
-) -> Result<(), HandshakeError> {
+) -> Result<Carriage, HandshakeError> {
     let text = |value: Option<&serde_json::Value>| word(value.and_then(|value| value.as_str()).unwrap_or_default());
     let session_type = text(parameters.get("SessionType"));
     if session_type != "Port" {
         return Err(HandshakeError::SessionType(session_type));
     }
-    let kind = text(
-        parameters
-            .get("Properties")
-            .and_then(|properties| properties.get("type")),
-    );
-    if kind != "LocalPortForwarding" {
-        return Err(HandshakeError::SessionType(format!("{session_type}/{kind}")));
+    let property = |name: &str| {
+        let properties = parameters.get("Properties");
+        text(properties.and_then(|properties| properties.get(name)))
+    };
+    if property("type") == "LocalPortForwarding" && agent.multiplexes() {
+        return Ok(Carriage::Multiplexed);
     }
-    if !agent.multiplexes() {
+    if !agent.multiplexes() && !property("host").is_empty() {
         return Err(HandshakeError::AgentTooOld(agent_version.to_owned()));
     }
-    Ok(())
+    Ok(Carriage::Raw)
 }
 
 #[cfg(test)]
@@ -196,7 +208,11 @@ mod tests {
     use super::*;
 
     fn request(version: &str, kind: &str) -> Vec<u8> {
-        format!(r#"{{"AgentVersion":"{version}","RequestedClientActions":[{{"ActionType":"SessionType","ActionParameters":{{"SessionType":"Port","Properties":{{"type":"{kind}"}}}}}}]}}"#).into_bytes()
+        asks(version, "Port", &format!(r#"{{"type":"{kind}"}}"#))
+    }
+
+    fn asks(version: &str, session_type: &str, properties: &str) -> Vec<u8> {
+        format!(r#"{{"AgentVersion":"{version}","RequestedClientActions":[{{"ActionType":"SessionType","ActionParameters":{{"SessionType":"{session_type}","Properties":{properties}}}}}]}}"#).into_bytes()
     }
 
     fn begin(payload: &[u8]) -> Result<Step, HandshakeError> {
@@ -229,11 +245,37 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_multiplexed_forward_is_refused_with_a_reason() {
-        let old = begin(&request("3.0.196.0", "LocalPortForwarding")).unwrap();
-        assert_eq!(old.refused, Some(HandshakeError::AgentTooOld("3.0.196.0".to_owned())));
-        let ssh = begin(&request("3.3.1142.0", "")).unwrap();
-        assert!(matches!(ssh.refused, Some(HandshakeError::SessionType(_))));
+    fn the_document_and_the_agents_age_decide_how_bytes_travel() {
+        let carriage = |payload: &[u8]| {
+            let step = begin(payload).unwrap();
+            step.refused
+                .map_or_else(|| Ok(step.next.agreement().unwrap().carriage), Err)
+        };
+        let forward = "LocalPortForwarding";
+        assert_eq!(carriage(&request("3.3.1142.0", forward)), Ok(Carriage::Multiplexed));
+        assert_eq!(carriage(&request("3.0.197.0", forward)), Ok(Carriage::Multiplexed));
+        assert_eq!(carriage(&request("3.0.196.0", forward)), Ok(Carriage::Raw));
+        for properties in [
+            r#"{"portNumber":"22"}"#,
+            r#"{"portNumber":"22","type":null}"#,
+            "{}",
+            "null",
+        ] {
+            let ssh = asks("3.3.1142.0", "Port", properties);
+            assert_eq!(carriage(&ssh), Ok(Carriage::Raw), "{properties}");
+        }
+        let remote = asks("3.0.196.0", "Port", r#"{"type":"LocalPortForwarding","host":"db"}"#);
+        let too_old = HandshakeError::AgentTooOld("3.0.196.0".to_owned());
+        assert_eq!(carriage(&remote), Err(too_old));
+    }
+
+    #[test]
+    fn what_is_no_port_session_is_refused_with_a_reason() {
+        let shell = begin(&asks("3.3.1142.0", "Standard_Stream", "null")).unwrap();
+        assert_eq!(
+            shell.refused,
+            Some(HandshakeError::SessionType("Standard_Stream".to_owned()))
+        );
         let kms = br#"{"AgentVersion":"3.3.1142.0","RequestedClientActions":[{"ActionType":"KMSEncryption","ActionParameters":{}}]}"#;
         let response = begin(kms).unwrap().response.unwrap();
         assert!(String::from_utf8_lossy(&response).contains(r#""ActionStatus":3"#));
@@ -243,7 +285,7 @@ mod tests {
     #[test]
     fn long_words_of_the_agent_are_cut() {
         let long = "x".repeat(1_000_000);
-        let kind = begin(&request("3.3.1142.0", &long)).unwrap();
+        let kind = begin(&asks("3.3.1142.0", &long, "{}")).unwrap();
         assert!(kind.response.unwrap().len() < 2000 && kind.refused.unwrap().to_string().len() < 500);
         for payload in [
             request(&long, ""),

@@ -4,10 +4,13 @@
 //! Bytes appear once: input of a local connection when it is taken, messages of the agent when they are received.
 //! Never in here: tokens and plain keys.
 
+mod locals;
+mod raw;
 mod state;
 mod stream;
 
-pub use state::{LocalFate, State};
+pub use locals::LocalFate;
+pub use state::State;
 
 use std::fmt;
 
@@ -83,6 +86,12 @@ pub enum Record {
         /// Its bytes.
         payload: Bytes,
     },
+    /// The far side has ended this stream for good, everything it sent was received: what is not yet written is still
+    /// to be written, whatever becomes of the session.
+    Finished {
+        /// The stream.
+        stream: u32,
+    },
     /// The AWS session is over.
     Ended,
 }
@@ -92,6 +101,8 @@ pub enum Record {
 pub enum SentBody {
     /// Frames of the multiplexer; the data is the streams' input, in order.
     Frames(Vec<FramePart>),
+    /// So many bytes of a raw session's input, in order.
+    Input(usize),
     /// These bytes.
     Bytes(Bytes),
 }
@@ -118,6 +129,7 @@ impl fmt::Debug for Record {
                 payload,
                 ..
             } => write!(f, "Received({number}, {payload_type:?}, {} bytes)", payload.len()),
+            Self::Finished { stream } => write!(f, "Finished({stream})"),
             Self::Ended => f.write_str("Ended"),
         }
     }
@@ -127,6 +139,7 @@ impl fmt::Debug for SentBody {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Frames(parts) => write!(f, "Frames({parts:?})"),
+            Self::Input(length) => write!(f, "Input({length} bytes)"),
             Self::Bytes(bytes) => write!(f, "Bytes({} bytes)", bytes.len()),
         }
     }

@@ -1,14 +1,16 @@
 //! The state that records add up to.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 
 use super::stream::StreamState;
 use super::{Record, SentBody};
-use crate::channel::{RestoredChannel, Settle, harmless};
-use crate::handshake::Handshake;
-use crate::mux::{Decoder, FrameCommand, FramePart, Item, Kind, RestoredStream, put_frame};
+use crate::channel::{RestoredChannel, Settle, disconnect, harmless};
+use crate::handshake::{Carriage, Handshake};
+use crate::local::RestoredStream;
+use crate::mux::{Decoder, FrameCommand, FramePart, Item, Kind, put_frame};
+use crate::raw::RAW_STREAM;
 use crate::session::LocalId;
 use crate::stream::{Form, Identity, PendingAck, REPEATED, ReceiveBuffer, ReliableStream, SendBuffer};
 use crate::wire::{PayloadType, Uuid};
@@ -26,7 +28,7 @@ struct SentMessage {
 pub struct State {
     session: Option<(String, Uuid)>,
     client_version: String,
-    handshake: Handshake,
+    pub(super) handshake: Handshake,
     response_due: Option<Bytes>,
     settle: Settle,
     next_number: u64,
@@ -37,24 +39,17 @@ pub struct State {
     recent: VecDeque<PendingAck>,
     decoder: Decoder,
     next_stream: u32,
-    streams: BTreeMap<u32, StreamState>,
+    pub(super) streams: BTreeMap<u32, StreamState>,
+    /// What came in a raw session before any local connection was there.
+    pub(super) early: VecDeque<Bytes>,
+    /// The message that told the agent of a raw session that its connection is over.
+    pub(super) parted: Option<u64>,
+    /// Local connections whose session is over, and which still get what is left.
+    pub(super) finishing: BTreeMap<LocalId, StreamState>,
     /// The first and the last local connection that got a stream in this AWS session.
-    opened: Option<(LocalId, LocalId)>,
+    pub(super) opened: Option<(LocalId, LocalId)>,
     /// The last that got one in an earlier AWS session.
-    lost: Option<LocalId>,
-}
-
-/// What becomes of a local connection that survived the process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum LocalFate {
-    /// Its stream goes on.
-    GoesOn,
-    /// Its stream has ended, everything is written: close it.
-    Finished,
-    /// Its session has ended: reset it.
-    Lost,
-    /// It never had a stream: it waits for one.
-    Waits,
+    pub(super) lost: Option<LocalId>,
 }
 
 impl State {
@@ -75,42 +70,24 @@ impl State {
             decoder: Decoder::default(),
             next_stream: 3,
             streams: BTreeMap::new(),
+            early: VecDeque::new(),
+            parted: None,
+            finishing: BTreeMap::new(),
             opened: None,
             lost: None,
         }
     }
 
-    /// What becomes of a local connection. They got their streams in the order of their numbers.
-    pub fn fate(&self, local: LocalId) -> LocalFate {
-        if self.streams.values().any(|state| state.stream.local == local) {
-            return LocalFate::GoesOn;
-        }
-        match self.opened {
-            Some((first, last)) if (first..=last).contains(&local) => LocalFate::Finished,
-            _ if self.lost.is_some_and(|last| local <= last) => LocalFate::Lost,
-            _ => LocalFate::Waits,
-        }
-    }
-
-    /// The streams whose local connection is none of these.
-    pub fn streams_without(&self, locals: &BTreeSet<LocalId>) -> Vec<u32> {
-        let missing = self
-            .streams
-            .iter()
-            .filter(|(_, state)| !locals.contains(&state.stream.local));
-        missing.map(|(id, _)| *id).collect()
-    }
-
-    /// The last local connection that ever got a stream.
-    pub fn last_local(&self) -> Option<LocalId> {
-        self.opened.map(|(_, last)| last).max(self.lost)
-    }
-
     /// Nothing of the AWS session is left but the memory of whom it served.
     fn forget_session(&mut self) {
         let lost = self.opened.map(|(_, last)| last).or(self.lost);
+        let mut finishing = std::mem::take(&mut self.finishing);
+        let streams = std::mem::take(&mut self.streams).into_values();
+        let ended = streams.filter(|state| self.carriage() == Carriage::Raw && state.stream.far_fin);
+        finishing.extend(ended.map(|state| (state.stream.local, state)));
         *self = Self {
             lost,
+            finishing,
             ..Self::new(std::mem::take(&mut self.client_version))
         };
     }
@@ -128,6 +105,11 @@ impl State {
                 self.session = Some((session_id, client_id));
             }
             Record::Ended => self.forget_session(),
+            Record::Finished { stream } => {
+                if let Some(state) = self.streams.get_mut(&stream) {
+                    state.stream.far_fin = true;
+                }
+            }
             Record::Opened { stream, local } => self.open(stream, local),
             Record::Input { stream, bytes } => {
                 if let Some(state) = self.streams.get_mut(&stream) {
@@ -176,17 +158,6 @@ impl State {
         }
     }
 
-    /// What has been written to local connections, as far as their sockets tell: it may be more than was recorded.
-    pub fn correct_written(&mut self, written: impl Fn(LocalId) -> u64) {
-        let ids: Vec<u32> = self.streams.keys().copied().collect();
-        for id in ids {
-            if let Some(state) = self.streams.get_mut(&id) {
-                let unrecorded = written(state.stream.local).saturating_sub(state.written);
-                state.handle_written(unrecorded);
-            }
-        }
-    }
-
     /// The data channel as it was.
     pub(crate) fn channel(&self, identity: Identity) -> RestoredChannel {
         let silent = self
@@ -226,17 +197,20 @@ impl State {
     }
 
     fn open(&mut self, stream: u32, local: LocalId) {
+        let raw = self.carriage() == Carriage::Raw;
+        let early = std::mem::take(&mut self.early);
+        let received = early.iter().map(Bytes::len).fold(0, usize::saturating_add);
         self.next_stream = self.next_stream.max(stream.saturating_add(2));
         self.opened = Some((self.opened.map_or(local, |(first, _)| first), local));
         let restored = RestoredStream {
             local,
-            opened: false,
+            opened: raw,
             input: VecDeque::new(),
-            output: VecDeque::new(),
+            output: early,
             local_eof: false,
             local_reset: false,
             far_fin: false,
-            received: 0,
+            received: u64::try_from(received).unwrap_or(u64::MAX),
         };
         self.streams.insert(
             stream,
@@ -268,7 +242,18 @@ impl State {
                 self.built = self.built.saturating_add(1);
                 (kind.first_form(&self.frame(&parts)), Form::Mux(kind))
             }
+            SentBody::Input(length) => {
+                let state = self.streams.get_mut(&RAW_STREAM);
+                (
+                    state.map(|state| state.take_input(length)).unwrap_or_default(),
+                    Form::Same,
+                )
+            }
         };
+        if self.carriage() == Carriage::Raw && payload_type == PayloadType::FLAG && payload == disconnect() {
+            self.parted = Some(number);
+            self.streams.remove(&RAW_STREAM);
+        }
         if payload_type == PayloadType::HANDSHAKE_RESPONSE {
             self.response_due = None;
         }
@@ -321,6 +306,7 @@ impl State {
                     self.response_due = step.response.or_else(|| self.response_due.take());
                 }
             }
+            PayloadType::OUTPUT if self.carriage() == Carriage::Raw => self.take_raw(payload),
             PayloadType::OUTPUT => {
                 while let Ok(Some(item)) = self.decoder.next(&mut payload) {
                     self.take(item);

@@ -2,7 +2,7 @@
 
 use bytes::{Bytes, BytesMut};
 
-use crate::mux::RestoredStream;
+use crate::local::RestoredStream;
 
 /// A stream and how much of what came for it has reached its local connection.
 #[derive(Clone, Debug)]

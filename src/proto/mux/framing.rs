@@ -2,12 +2,12 @@
 
 use bytes::BytesMut;
 
-use super::api::{FramePart, Message, MuxEvent};
+use super::api::{FramePart, Message};
 use super::frame::{FrameCommand, HEADER, MAX_DATA, put_frame};
 use super::guard::{HEADROOM, Kind};
 use super::session::{Mux, TOTAL_INPUT};
-use super::stream::INPUT;
 use crate::Timestamp;
+use crate::local::{INPUT, WorkloadEvent};
 
 impl Mux {
     /// Builds the next message: whole frames of the streams whose turn it is, as many as fit.
@@ -79,9 +79,7 @@ impl Mux {
     /// All bytes are acknowledged and nothing has come for the grace period.
     fn fin_due(&self, id: u32, oldest_unacknowledged: u64) -> Option<Timestamp> {
         let stream = self.streams.get(&id)?;
-        let acknowledged = stream.last_number.is_none_or(|number| number < oldest_unacknowledged);
-        let quiet = !stream.has_input() && stream.output.untaken() == 0 && acknowledged && stream.fin_proof.is_none();
-        quiet.then(|| stream.active_at.after(self.limits.fin_grace))
+        stream.end_due(oldest_unacknowledged, self.limits.fin_grace)
     }
 
     /// Frames the SYN or some data of a stream; false when there is no space for it.
@@ -121,7 +119,7 @@ impl Mux {
         let shared = self.input_bytes < TOTAL_INPUT || stream.input_bytes == 0;
         if stream.starved && shared && stream.room() >= INPUT / 2 {
             stream.starved = false;
-            self.events.push_back(MuxEvent::Room { local: stream.local });
+            self.events.push_back(WorkloadEvent::Room { local: stream.local });
         }
         if !stream.has_input() {
             self.unready(id);
@@ -135,7 +133,7 @@ impl Mux {
             && !stream.local_reset
             && !stream.told
         {
-            self.events.push_back(MuxEvent::Finished { local: stream.local });
+            self.events.push_back(WorkloadEvent::Finished { local: stream.local });
         }
         self.remove(id);
     }

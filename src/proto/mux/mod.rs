@@ -6,14 +6,11 @@ mod api;
 mod frame;
 mod framing;
 mod guard;
-mod output;
 mod session;
 #[cfg(test)]
 mod session_tests;
-mod stream;
 
-pub use api::{FramePart, Message, MuxEvent, MuxLimits};
+pub use api::{FramePart, Message};
 pub use frame::{Decoder, FrameCommand, HEADER, InvalidFrame, Item, MAX_DATA, put_frame};
 pub use guard::{HEADROOM, Kind, STREAM_LIMIT};
 pub use session::Mux;
-pub use stream::RestoredStream;

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
-use super::api::{MuxEvent, MuxLimits};
 use super::frame::{Decoder, InvalidFrame, Item};
 use super::guard::STREAM_LIMIT;
-use super::stream::{RestoredStream, Stream};
 use crate::Timestamp;
+use crate::local::{RestoredStream, Stream, WorkloadEvent, WorkloadLimits};
 use crate::session::{LocalId, ResetCause};
 
 /// xtaci/smux clients count 1 + 2 before the first use.
@@ -21,7 +20,7 @@ const LEAST_INPUT: usize = 4 << 10;
 /// The client's side of one smux session.
 #[derive(Debug)]
 pub struct Mux {
-    pub(super) limits: MuxLimits,
+    pub(super) limits: WorkloadLimits,
     pub(super) streams: BTreeMap<u32, Stream>,
     by_local: BTreeMap<LocalId, u32>,
     next_stream: u32,
@@ -40,14 +39,14 @@ pub struct Mux {
     pub(super) built: u64,
     /// Destinations refused whose FIN has not come yet; the flag names no stream.
     refused: u32,
-    pub(super) events: VecDeque<MuxEvent>,
+    pub(super) events: VecDeque<WorkloadEvent>,
     /// The oldest unacknowledged number as last told.
     acknowledged: u64,
 }
 
 impl Mux {
     /// A new smux session.
-    pub fn new(limits: MuxLimits) -> Self {
+    pub fn new(limits: WorkloadLimits) -> Self {
         Self {
             limits,
             streams: BTreeMap::new(),
@@ -69,7 +68,7 @@ impl Mux {
 
     /// Goes on where a journal ends; `next_number` is the number of the session's next message.
     pub fn restore(
-        limits: MuxLimits,
+        limits: WorkloadLimits,
         (decoder, next_stream, built): (Decoder, u32, u64),
         streams: impl IntoIterator<Item = (u32, RestoredStream)>,
         next_number: u64,
@@ -92,7 +91,7 @@ impl Mux {
                 mux.half_closed.insert(id);
             }
             if stream.room() > 0 {
-                mux.events.push_back(MuxEvent::Room { local: stream.local });
+                mux.events.push_back(WorkloadEvent::Room { local: stream.local });
             }
             mux.streams.insert(id, stream);
             mux.make_ready(id);
@@ -111,7 +110,7 @@ impl Mux {
         self.streams.insert(id, Stream::new(local, now));
         self.by_local.insert(local, id);
         self.make_ready(id);
-        self.events.push_back(MuxEvent::Room { local });
+        self.events.push_back(WorkloadEvent::Room { local });
         Some(id)
     }
 
@@ -235,17 +234,10 @@ impl Mux {
         let fresh = before..oldest_unacknowledged;
         let mut proven = Vec::new();
         for id in &self.half_closed {
-            let Some(stream) = self.streams.get_mut(id) else {
-                continue;
-            };
-            if stream.last_number.is_some_and(|number| fresh.contains(&number)) {
-                stream.touch(now);
-            } else if stream.fin_proof.is_some_and(|number| number < oldest_unacknowledged) {
-                if open && stream.output.untaken() == 0 {
-                    proven.push(*id);
-                } else {
-                    stream.touch(now);
-                }
+            if let Some(stream) = self.streams.get_mut(id)
+                && stream.handle_acknowledged(&fresh, open, now)
+            {
+                proven.push(*id);
             }
         }
         for id in proven {
@@ -290,7 +282,7 @@ impl Mux {
     }
 
     /// The next thing a local connection must be told.
-    pub fn poll_event(&mut self) -> Option<MuxEvent> {
+    pub fn poll_event(&mut self) -> Option<WorkloadEvent> {
         self.events.pop_front()
     }
 
@@ -334,18 +326,18 @@ impl Mux {
         };
         let local = stream.local;
         while let Some(bytes) = stream.output.poll() {
-            self.events.push_back(MuxEvent::Data { local, bytes });
+            self.events.push_back(WorkloadEvent::Data { local, bytes });
         }
         if stream.far_fin && stream.output.is_handed_over() {
             let written = stream.output.untaken() == 0;
             if !std::mem::replace(&mut stream.told, true) {
                 self.events.push_back(if stream.refused {
-                    MuxEvent::Reset {
+                    WorkloadEvent::Reset {
                         local,
                         cause: ResetCause::DestinationRefused,
                     }
                 } else {
-                    MuxEvent::Finished { local }
+                    WorkloadEvent::Finished { local }
                 });
             }
             if written {

@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
-use super::{FrameCommand, Mux, MuxEvent, MuxLimits, put_frame};
+use super::{FrameCommand, Mux, put_frame};
 use crate::Timestamp;
+use crate::local::{WorkloadEvent, WorkloadLimits};
 use crate::session::{LocalId, ResetCause};
 
 const NOW: Timestamp = Timestamp::ZERO;
@@ -14,7 +15,7 @@ const LOCAL: LocalId = LocalId(1);
 const STREAM: u32 = 3;
 
 fn mux() -> Mux {
-    let mut mux = Mux::new(MuxLimits {
+    let mut mux = Mux::new(WorkloadLimits {
         payload: 1024,
         per_stream: 1000,
         total: 3000,
@@ -25,7 +26,7 @@ fn mux() -> Mux {
     mux
 }
 
-fn events(mux: &mut Mux) -> Vec<MuxEvent> {
+fn events(mux: &mut Mux) -> Vec<WorkloadEvent> {
     std::iter::from_fn(|| mux.poll_event()).collect()
 }
 
@@ -109,7 +110,7 @@ fn fin_waits_for_acknowledges_and_for_quiet() {
     assert!(mux.handle_timeout(10, 10, due));
     mux.handle_acknowledged(11, true, due);
     assert_eq!(built(&mut mux), [(FrameCommand::Fin, STREAM, 0)]);
-    assert_eq!(events(&mut mux).last(), Some(&MuxEvent::Finished { local: LOCAL }));
+    assert_eq!(events(&mut mux).last(), Some(&WorkloadEvent::Finished { local: LOCAL }));
     assert!(mux.is_empty());
 }
 
@@ -124,7 +125,7 @@ fn a_reset_sends_fin_at_once() {
     from_agent(&mut mux, FrameCommand::Psh, STREAM, b"late");
     assert_eq!(
         events(&mut mux),
-        [MuxEvent::Room { local: LOCAL }],
+        [WorkloadEvent::Room { local: LOCAL }],
         "nothing is delivered to it any more"
     );
 }
@@ -136,11 +137,11 @@ fn the_end_comes_after_all_data() {
     from_agent(&mut mux, FrameCommand::Psh, STREAM, b"answer");
     from_agent(&mut mux, FrameCommand::Fin, STREAM, b"");
     from_agent(&mut mux, FrameCommand::Psh, STREAM, b"after the end");
-    let data = MuxEvent::Data {
+    let data = WorkloadEvent::Data {
         local: LOCAL,
         bytes: Bytes::from_static(b"answer"),
     };
-    assert_eq!(events(&mut mux)[1..], [data, MuxEvent::Finished { local: LOCAL }]);
+    assert_eq!(events(&mut mux)[1..], [data, WorkloadEvent::Finished { local: LOCAL }]);
     assert!(!mux.is_empty(), "not everything is written yet");
     mux.handle_local_written(LOCAL, 6);
     assert!(mux.is_empty());
@@ -156,11 +157,11 @@ fn a_refused_destination_is_the_next_end_of_a_silent_stream() {
     mux.handle_refused();
     from_agent(&mut mux, FrameCommand::Fin, 5, b"");
     from_agent(&mut mux, FrameCommand::Fin, STREAM, b"");
-    let reset = MuxEvent::Reset {
+    let reset = WorkloadEvent::Reset {
         local: LOCAL,
         cause: ResetCause::DestinationRefused,
     };
-    assert_eq!(events(&mut mux), [MuxEvent::Finished { local: LocalId(2) }, reset]);
+    assert_eq!(events(&mut mux), [WorkloadEvent::Finished { local: LocalId(2) }, reset]);
 }
 
 #[test]
@@ -189,9 +190,9 @@ fn every_stream_gets_room_again() {
     assert!(mux.room(LOCAL) > 0);
     events(&mut mux);
     while mux.build(0).is_some() {}
-    let again: Vec<MuxEvent> = events(&mut mux);
+    let again: Vec<WorkloadEvent> = events(&mut mux);
     for local in locals {
-        assert!(again.contains(&MuxEvent::Room { local }), "{local:?}");
+        assert!(again.contains(&WorkloadEvent::Room { local }), "{local:?}");
         assert!(mux.room(local) > 0);
     }
 }
@@ -216,7 +217,7 @@ fn a_small_part_of_a_message_does_not_keep_the_message() {
     put_frame(&mut payload, FrameCommand::Psh, 99, &[2; 30_000]);
     let payload = payload.freeze();
     mux.handle_payload(payload.clone(), NOW).unwrap();
-    let [MuxEvent::Data { bytes, .. }] = &events(&mut mux)[..] else {
+    let [WorkloadEvent::Data { bytes, .. }] = &events(&mut mux)[..] else {
         panic!("one piece of data");
     };
     let kept = payload.as_ptr_range();
@@ -241,6 +242,6 @@ fn a_local_end_of_file_counts_once() {
     assert_eq!(built(&mut mux), []);
     let ends = events(&mut mux)
         .into_iter()
-        .filter(|event| matches!(event, MuxEvent::Finished { .. }));
+        .filter(|event| matches!(event, WorkloadEvent::Finished { .. }));
     assert_eq!(ends.count(), 1);
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::Phase;
+use crate::Timestamp;
 
 /// One try to start or resume; commands and outcomes carry it, stale ones are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -65,15 +66,19 @@ pub struct ResumeGrant {
 /// An effect the driver carries out. It reports back with an [`Outcome`] that carries the same attempt.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Command {
-    /// Call StartSession.
+    /// Call StartSession, when its turn has come: say so with [`Session::handle_turn`](super::Session::handle_turn).
     Start {
         /// Name it in the outcome.
         attempt: Attempt,
+        /// Better not later than this; the sooner, the earlier its turn.
+        due: Timestamp,
     },
-    /// Call ResumeSession.
+    /// Call ResumeSession, when its turn has come: say so with [`Session::handle_turn`](super::Session::handle_turn).
     Resume {
         /// Name it in the outcome.
         attempt: Attempt,
+        /// Better not later than this; the sooner, the earlier its turn.
+        due: Timestamp,
         /// Which session.
         session_id: String,
     },
@@ -96,6 +101,9 @@ pub enum Command {
         /// Which one.
         epoch: Epoch,
     },
+    /// Read the account's session preferences, if that is allowed, and report them with
+    /// [`Session::handle_preferences`](super::Session::handle_preferences); nobody waits for it.
+    ReadPreferences,
     /// Call TerminateSession; nobody waits for its outcome.
     Terminate {
         /// Which session.
@@ -291,6 +299,8 @@ pub enum ResetCause {
     SessionEnded,
     /// The agent could not reach the destination.
     DestinationRefused,
+    /// A session that is started only once could not be started.
+    NotStarted(FailureClass),
 }
 
 /// Whether the driver may read the websocket.
@@ -299,7 +309,7 @@ pub enum Reading {
     /// As fast as it likes.
     Open,
     /// One frame, once this time has come: the reorder buffer is nearly full.
-    At(crate::Timestamp),
+    At(Timestamp),
     /// Not at all: local connections do not take what has come.
     Stopped,
 }

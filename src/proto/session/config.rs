@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use super::Lifetime;
-
 /// Everything a session can be tuned by; the defaults are design decisions explained at each field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionConfig {
@@ -23,8 +21,16 @@ pub struct SessionConfig {
     pub prove_timeout: Duration,
     /// A link that has held this long makes earlier failures forgotten.
     pub link_hold: Duration,
-    /// How long AWS lets a session live: 20 minutes without input unless the account says otherwise.
-    pub lifetime: Lifetime,
+    /// AWS ends a session after so long without input; none: what the account says, else 20 minutes.
+    pub session_timeout: Option<Duration>,
+    /// AWS ends a session so long after its start; none: what the account says, else never.
+    pub max_duration: Option<Duration>,
+    /// A session without input for so long is sent something harmless, so that AWS does not end it; none: it is let go.
+    pub idle_keepalive: Option<Duration>,
+    /// When it is started.
+    pub start: StartWhen,
+    /// What follows its end.
+    pub on_end: OnEnd,
     /// A token never written to a websocket may be used again for this long.
     pub token_reuse: Duration,
     /// After a local half-close, FIN waits until nothing has come back for this long: the agent closes the
@@ -39,8 +45,35 @@ pub struct SessionConfig {
     pub receive_limit_per_stream: usize,
     /// The same for all local connections of the session together.
     pub receive_limit: usize,
+    /// Started only once: when its AWS session is over, or cannot be started for a reason that waiting alone does not
+    /// mend, the session stops.
+    pub once: bool,
     /// Bytes of out-of-order messages kept before reading is slowed down; never dropped.
     pub reorder_limit: usize,
+}
+
+/// When an AWS session is started.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum StartWhen {
+    /// As soon as the session is wanted.
+    #[default]
+    AtOnce,
+    /// With the first local connection.
+    OnConnect,
+}
+
+/// What follows when AWS or the agent has ended a session.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnEnd {
+    /// A new session if local connections were or are there, else none until the next one.
+    #[default]
+    Auto,
+    /// A new session.
+    Restart,
+    /// None until the next local connection.
+    Dormant,
+    /// Nothing: it is no longer wanted.
+    Stop,
 }
 
 impl Default for SessionConfig {
@@ -54,16 +87,18 @@ impl Default for SessionConfig {
             handshake_timeout: Duration::from_secs(30),
             prove_timeout: Duration::from_secs(10),
             link_hold: Duration::from_secs(10),
-            lifetime: Lifetime {
-                idle: Duration::from_secs(20 * 60),
-                most: None,
-            },
+            session_timeout: None,
+            max_duration: None,
+            idle_keepalive: None,
+            start: StartWhen::default(),
+            on_end: OnEnd::default(),
             token_reuse: Duration::from_secs(30),
             fin_grace: Duration::from_secs(10),
             wedged_after: Duration::from_secs(60),
             client_version: "1.2.764.0".to_owned(),
             receive_limit_per_stream: 16 << 20,
             receive_limit: 64 << 20,
+            once: false,
             reorder_limit: 64 << 20,
         }
     }

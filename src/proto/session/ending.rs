@@ -6,30 +6,74 @@ use super::{Command, Event, Phase, ResetCause, Session, Work};
 use crate::Timestamp;
 use crate::journal::Record;
 
+/// A destination that closes so soon after something was sent again may have been given it twice.
+const DOUBTFUL: Duration = Duration::from_secs(10);
+/// What is said then.
+const DOUBTFUL_CAUSE: &str = " (just after a drop: AWS's agent may have handed over twice what was sent again, which \
+                              a protocol with checksums, such as ssh, answers by closing)";
+
 impl Session {
     /// The session is no longer wanted: it is terminated, its local connections are reset.
     pub fn stop(&mut self, now: Timestamp) {
         self.wanted = false;
         self.abandon_work();
         self.end_live(true);
-        for local in std::mem::take(&mut self.waiting) {
-            self.events.push_back(Event::Reset {
-                local,
-                cause: ResetCause::SessionEnded,
-            });
-        }
+        self.reset_waiting();
         self.set_phase(Phase::Stopped, "stopped".to_owned(), now);
     }
 
-    /// The AWS session is over; a new one follows if the session is still wanted.
+    /// The agent or the service has ended the session. In a raw one that is how the destination closes: its connection
+    /// gets what is left and an end, unless something before it is missing.
+    pub(super) fn handle_far_end(&mut self, reason: &str, now: Timestamp) {
+        let cause = format!("the session has ended: {reason}");
+        if let Some(live) = self.live.as_mut().filter(|live| live.workload.is_raw()) {
+            let complete = live.channel.stream().received().held_memory() == 0;
+            let told = if complete { live.workload.handle_far_end() } else { None };
+            if let Some(stream) = told {
+                self.records.push_back(Record::Finished { stream });
+            }
+            if !live.workload.is_taken()
+                && let Some(local) = self.waiting.pop_first()
+            {
+                // The agent could not even begin: the connection that waits for it would wait for ever.
+                let cause = ResetCause::SessionEnded;
+                self.events.push_back(Event::Reset { local, cause });
+            }
+            self.drain_locals();
+        }
+        self.end_gone(cause, now);
+    }
+
+    /// The AWS session has ended, not by us.
+    pub(super) fn end_gone(&mut self, mut cause: String, now: Timestamp) {
+        let raw = self.live.as_ref().filter(|live| live.workload.is_raw());
+        if raw.is_some_and(|live| live.repeated.is_some_and(|at| now.since(at) < DOUBTFUL)) {
+            cause.push_str(DOUBTFUL_CAUSE);
+        }
+        self.end(&cause, false, now);
+    }
+
+    /// The AWS session is over; what follows is the configuration's choice.
     pub(super) fn end(&mut self, cause: &str, terminate: bool, now: Timestamp) {
+        let live = self.live.as_ref();
+        let worked = live.is_some_and(|live| live.channel.is_ready());
+        let used = live.is_some_and(|live| !live.workload.is_empty());
         self.abandon_work();
         self.end_live(terminate);
-        self.set_phase(Phase::Ended, cause.to_owned(), now);
-        if self.wanted {
-            let wait = self.backoff.next_wait();
-            self.wait(wait, Duration::ZERO, now);
+        if self.config.once {
+            return self.give_up(ResetCause::SessionEnded, cause, now);
         }
+        self.follow_end(cause, (worked, used), now);
+    }
+
+    /// A session that is started only once is over, or cannot be started: what waits for it waits no more.
+    pub(super) fn give_up(&mut self, cause: ResetCause, text: &str, now: Timestamp) {
+        self.wanted = false;
+        self.work = Work::Idle;
+        for local in std::mem::take(&mut self.waiting) {
+            self.events.push_back(Event::Reset { local, cause });
+        }
+        self.set_phase(Phase::Stopped, text.to_owned(), now);
     }
 
     /// Resets the local connections of the AWS session and forgets it. Those without a stream wait for the next.
@@ -38,7 +82,7 @@ impl Session {
         self.figures = self.figures();
         (self.figures.backlog_bytes, self.figures.reorder_bytes) = (0, 0);
         let Some(live) = self.live.take() else { return };
-        for local in live.mux.locals() {
+        for local in live.workload.locals() {
             self.events.push_back(Event::Reset {
                 local,
                 cause: ResetCause::SessionEnded,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::link::Link;
 use super::{
     Attempt, Command, Deadlines, DropCause, DropRecord, Epoch, Event, Failure, FailureClass, Grant, HISTORY, Live,
-    Outcome, Phase, ResumeGrant, Session, Token, Work,
+    Outcome, Phase, ResetCause, ResumeGrant, Session, Token, Work,
 };
 use crate::Timestamp;
 
@@ -20,15 +20,8 @@ const LONGEST_RETRY_AFTER: Duration = Duration::from_secs(10 * 60);
 const LONGEST_CAUSE: usize = 500;
 
 impl Session {
-    /// The session is wanted from now on: starts it, or resumes the one that was restored.
-    pub fn start(&mut self, now: Timestamp) {
-        if !self.wanted {
-            self.wanted = true;
-            self.begin_attempt("wanted", now);
-        }
-    }
-
-    /// Skips the wait between attempts; an attached session drops its websocket and attaches anew.
+    /// Skips the wait between attempts; an attached session drops its websocket and attaches anew, a dormant one
+    /// starts.
     pub fn reconnect(&mut self, now: Timestamp) {
         match &self.work {
             Work::Up(link) => {
@@ -36,6 +29,7 @@ impl Session {
                 self.drop_link(epoch, DropCause::Requested, now);
             }
             Work::Waiting { .. } => {}
+            Work::Idle if self.phase == Phase::Dormant => {}
             Work::Idle | Work::Calling { .. } | Work::Dialing { .. } => return,
         }
         self.backoff.reset();
@@ -136,7 +130,7 @@ impl Session {
     /// Between which times the AWS session ends by itself.
     pub(super) fn deadlines(&self) -> Option<Deadlines> {
         let live = self.live.as_ref()?;
-        Some(live.activity.deadlines(self.config.lifetime))
+        Some(live.activity.deadlines(self.lifetime()))
     }
 
     /// Starts, resumes or dials: whatever the session needs next.
@@ -159,8 +153,9 @@ impl Session {
         if !matches!(self.phase, Phase::AwaitingLogin | Phase::AwaitingTarget) && self.phase != phase {
             self.set_phase(phase, cause.to_owned(), now);
         }
+        let due = self.call_due(now);
         let command = match &self.live {
-            None => Command::Start { attempt },
+            None => Command::Start { attempt, due },
             Some(live) => {
                 if live
                     .token
@@ -171,6 +166,7 @@ impl Session {
                 }
                 Command::Resume {
                     attempt,
+                    due,
                     session_id: live.session_id.clone(),
                 }
             }
@@ -178,8 +174,20 @@ impl Session {
         self.commands.push_back(command);
         self.work = Work::Calling {
             attempt,
-            deadline: now.after(self.config.call_timeout),
+            deadline: None,
         };
+    }
+
+    /// The turn of this attempt's call has come, and the call begins.
+    pub fn handle_turn(&mut self, attempt: Attempt, now: Timestamp) {
+        if let Work::Calling {
+            attempt: current,
+            deadline,
+        } = &mut self.work
+            && *current == attempt
+        {
+            deadline.get_or_insert(now.after(self.config.call_timeout));
+        }
     }
 
     fn dial(&mut self, attempt: Attempt, now: Timestamp) {
@@ -209,6 +217,9 @@ impl Session {
         self.figures.starts = self.figures.starts.saturating_add(1);
         let live = self.new_live(grant, now);
         self.live = Some(live);
+        if self.config.session_timeout.is_none() || self.config.max_duration.is_none() {
+            self.commands.push_back(Command::ReadPreferences);
+        }
         self.set_phase(Phase::Starting, "session started".to_owned(), now);
         self.dial(attempt, now);
     }
@@ -216,7 +227,7 @@ impl Session {
     fn handle_resumed(&mut self, attempt: Attempt, grant: ResumeGrant, now: Timestamp) {
         let Some(live) = &mut self.live else { return };
         let Some(secret) = grant.token.filter(|token| !token.expose().is_empty()) else {
-            self.end("the session has timed out", false, now);
+            self.end_gone("the session has timed out".to_owned(), now);
             return;
         };
         live.token = Some(Token { secret, since: now });
@@ -249,7 +260,16 @@ impl Session {
         let Failure { class, text } = failure;
         let (phase, least) = match class {
             FailureClass::SessionGone if self.live.is_some() => {
-                self.end(&text, false, now);
+                self.end_gone(text, now);
+                return;
+            }
+            FailureClass::Credentials
+            | FailureClass::AccessDenied
+            | FailureClass::TargetNotConnected
+            | FailureClass::Rejected
+                if self.config.once && self.live.is_none() =>
+            {
+                self.give_up(ResetCause::NotStarted(class), &text, now);
                 return;
             }
             FailureClass::Network | FailureClass::Protocol | FailureClass::SessionGone => (None, Duration::ZERO),
@@ -310,7 +330,7 @@ impl Session {
         if let Some(live) = &mut self.live {
             live.handshake_deadline = None;
             live.activity.handle_up();
-            live.mux.handle_late(now);
+            live.workload.handle_late(now);
         }
         self.set_phase(Phase::Attached, "the agent answers".to_owned(), now);
         self.open_waiting(now);
@@ -318,7 +338,9 @@ impl Session {
 
     pub(super) fn handle_attempt_timeout(&mut self, now: Timestamp) {
         let (attempt, text) = match &self.work {
-            Work::Calling { attempt, deadline } if *deadline <= now => (*attempt, "no answer from the ssm endpoint"),
+            Work::Calling { attempt, deadline } if deadline.is_some_and(|at| at <= now) => {
+                (*attempt, "no answer from the ssm endpoint")
+            }
             Work::Dialing { attempt, deadline, .. } if *deadline <= now => {
                 (*attempt, "the websocket could not be opened in time")
             }

@@ -44,6 +44,8 @@ impl Session {
                 self.backoff.reset();
                 self.begin_attempt(&change.to_string(), now);
             }
+            // It goes the new way when its turn comes.
+            Work::Calling { deadline: None, .. } => {}
             // To abandon a StartSession is to start a second session: it has a time-out of its own.
             Work::Calling { .. } if self.live.is_none() => {}
             Work::Calling { attempt, .. } | Work::Dialing { attempt, .. } => {
@@ -77,7 +79,7 @@ impl Session {
         }
         if let Some(live) = &mut self.live {
             live.channel.handle_slept(now);
-            live.mux.handle_late(now);
+            live.workload.handle_late(now);
             live.handshake_deadline = live.handshake_deadline.map(|at| at.after(slept));
         }
         self.handle_network(NetworkChange::Woke, now);

@@ -213,7 +213,10 @@ fn nothing_prints_a_token_or_the_query_of_an_address() {
         stream_url: Some(grant().stream_url),
     };
     let commands: Vec<Command> = std::iter::from_fn(|| session.poll_command()).collect();
-    assert!(matches!(&commands[..], [Command::Start { .. }, Command::Dial { .. }]));
+    assert!(matches!(
+        &commands[..],
+        [Command::Start { .. }, Command::ReadPreferences, Command::Dial { .. }]
+    ));
     let attempt = Attempt(1);
     let printed = format!(
         "{session:?} {commands:?} {:?} {resumed:?} {:?} {:?}",

@@ -5,13 +5,15 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{DropCause, Epoch, SessionConfig};
-use crate::stream::RttEstimator;
+use crate::stream::{RttEstimator, SendBuffer};
 use crate::time::{Reason, Timestamp, Wakeup};
 
 /// A probe's answer is due this soon: data is waiting.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 /// Unacknowledged data and silence for this long ask for a probe, or four retransmission timers if that is longer.
 const STALL: Duration = Duration::from_secs(3);
+/// Signs of life for this long while the oldest message stays unacknowledged: the agent takes nothing.
+const STUCK: Duration = Duration::from_secs(10);
 /// Pings whose pong is still recognised.
 const REMEMBERED_PINGS: usize = 8;
 
@@ -53,6 +55,8 @@ pub(super) struct Link {
     last_inbound: Timestamp,
     /// Since when something unacknowledged is on its way.
     flying_since: Option<Timestamp>,
+    /// The oldest of it, and since when it is that.
+    oldest: Option<(u64, Timestamp)>,
     /// The ping whose answer is waited for.
     ping: Option<Ping>,
     /// A ping to write; true for a probe.
@@ -70,6 +74,7 @@ impl Link {
             pong_seen: false,
             last_inbound: now,
             flying_since: None,
+            oldest: None,
             ping: None,
             // The first ping goes out at once: it tells whether this endpoint answers them.
             due: Some(false),
@@ -91,6 +96,7 @@ impl Link {
         self.ping = None;
         self.last_inbound = now;
         self.flying_since = self.flying_since.map(|_| now);
+        self.oldest = self.oldest.map(|(number, _)| (number, now));
         if !self.proven {
             self.since = now;
         }
@@ -136,13 +142,23 @@ impl Link {
         self.ping = None;
     }
 
-    /// Whether unacknowledged messages are on their way, asked after every change.
-    pub(super) fn set_flying(&mut self, flying: bool, now: Timestamp) {
-        if !flying {
-            self.flying_since = None;
-        } else if self.flying_since.is_none() {
-            self.flying_since = Some(now);
+    /// Takes what is on its way unacknowledged, after every change.
+    pub(super) fn set_flying(&mut self, send: &SendBuffer, now: Timestamp) {
+        if !send.is_flying() {
+            (self.flying_since, self.oldest) = (None, None);
+            return;
         }
+        self.flying_since.get_or_insert(now);
+        let oldest = send.oldest_unacknowledged();
+        if self.oldest.is_none_or(|(number, _)| number != oldest) {
+            self.oldest = Some((oldest, now));
+        }
+    }
+
+    /// Frames come, but the oldest message stays unacknowledged.
+    pub(super) fn is_stuck(&self) -> bool {
+        self.oldest
+            .is_some_and(|(_, since)| self.last_inbound.since(since) >= STUCK)
     }
 
     pub(super) fn poll_ping(&mut self, now: Timestamp) -> Option<Bytes> {

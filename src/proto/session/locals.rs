@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Event, LocalId, Session, Work};
 use crate::Timestamp;
 use crate::journal::Record;
-use crate::mux::MuxEvent;
+use crate::local::WorkloadEvent;
 
 impl Session {
     /// A local connection was accepted. It waits until the session is attached; then it gets a stream.
@@ -13,6 +13,7 @@ impl Session {
         let local = LocalId(self.next_local);
         self.next_local = self.next_local.saturating_add(1);
         self.waiting.insert(local);
+        self.wake_for_local(now);
         self.open_waiting(now);
         self.drain(now);
         local
@@ -20,13 +21,13 @@ impl Session {
 
     /// Bytes the session would take from this connection now. [`Event::Room`] says when to ask again.
     pub fn local_room(&self, local: LocalId) -> usize {
-        self.live.as_ref().map_or(0, |live| live.mux.room(local))
+        self.live.as_ref().map_or(0, |live| live.workload.room(local))
     }
 
     /// Takes bytes read from a local connection, at most as many as `local_room` said.
     pub fn handle_local_data(&mut self, local: LocalId, bytes: Bytes, now: Timestamp) {
         let Some(live) = &mut self.live else { return };
-        let Some(stream) = live.mux.handle_local_data(local, bytes.clone(), now) else {
+        let Some(stream) = live.workload.handle_local_data(local, bytes.clone(), now) else {
             return;
         };
         let count = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
@@ -37,7 +38,7 @@ impl Session {
     /// The local client has closed its half; answers may still come.
     pub fn handle_local_eof(&mut self, local: LocalId, now: Timestamp) {
         let Some(live) = &mut self.live else { return };
-        if let Some(stream) = live.mux.handle_local_eof(local, now) {
+        if let Some(stream) = live.workload.handle_local_eof(local, now) {
             self.records.push_back(Record::LocalEof { stream });
         }
     }
@@ -46,7 +47,7 @@ impl Session {
     pub fn handle_local_reset(&mut self, local: LocalId, now: Timestamp) {
         self.waiting.remove(&local);
         if let Some(live) = &mut self.live
-            && let Some(stream) = live.mux.handle_local_reset(local)
+            && let Some(stream) = live.workload.handle_local_reset(local)
         {
             self.records.push_back(Record::LocalReset { stream });
         }
@@ -56,13 +57,13 @@ impl Session {
     /// So many bytes of [`Event::Data`] have reached the local socket.
     pub fn handle_local_written(&mut self, local: LocalId, bytes: usize, now: Timestamp) {
         let Some(live) = &mut self.live else { return };
-        let was_full = live.mux.is_full();
-        if let Some(stream) = live.mux.handle_local_written(local, bytes) {
+        let was_full = live.workload.is_full();
+        if let Some(stream) = live.workload.handle_local_written(local, bytes) {
             let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
             self.records.push_back(Record::Written { stream, bytes });
         }
         if was_full
-            && !live.mux.is_full()
+            && !live.workload.is_full()
             && let Work::Up(link) = &mut self.work
         {
             link.handle_reading_resumed(now);
@@ -77,7 +78,7 @@ impl Session {
             return;
         };
         while let Some(local) = self.waiting.first().copied() {
-            let Some(stream) = live.mux.open(local, now) else {
+            let Some(stream) = live.workload.open(local, now) else {
                 break;
             };
             self.waiting.remove(&local);
@@ -86,18 +87,18 @@ impl Session {
     }
 
     /// Passes on what the streams have for their connections.
-    pub(super) fn drain_mux(&mut self) {
+    pub(super) fn drain_locals(&mut self) {
         let Some(live) = &mut self.live else { return };
-        while let Some(event) = live.mux.poll_event() {
+        while let Some(event) = live.workload.poll_event() {
             self.events.push_back(match event {
-                MuxEvent::Data { local, bytes } => {
+                WorkloadEvent::Data { local, bytes } => {
                     let count = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
                     self.figures.bytes_down = self.figures.bytes_down.saturating_add(count);
                     Event::Data { local, bytes }
                 }
-                MuxEvent::Finished { local } => Event::Finished { local },
-                MuxEvent::Reset { local, cause } => Event::Reset { local, cause },
-                MuxEvent::Room { local } => Event::Room { local },
+                WorkloadEvent::Finished { local } => Event::Finished { local },
+                WorkloadEvent::Reset { local, cause } => Event::Reset { local, cause },
+                WorkloadEvent::Room { local } => Event::Room { local },
             });
         }
     }

@@ -2,6 +2,7 @@
 
 mod api;
 mod config;
+mod demand;
 mod ending;
 mod engine;
 mod environment;
@@ -15,15 +16,16 @@ mod schedule;
 mod shown;
 mod snapshot;
 mod trouble;
+mod workload;
 
 pub use api::{
     Attempt, Backoff, Command, DropCause, Epoch, Event, Failure, FailureClass, Grant, Inbound, LocalId, Outcome,
     Reading, ResetCause, ResumeGrant, Secret, Transmit,
 };
-pub use config::SessionConfig;
+pub use config::{OnEnd, SessionConfig, StartWhen};
 pub use environment::NetworkChange;
 pub use phase::Phase;
-pub use schedule::{Deadlines, Lifetime};
+pub use schedule::{Deadlines, Lifetime, Preferences};
 pub use snapshot::{DropRecord, Figures, Snapshot};
 use std::collections::{BTreeSet, VecDeque};
 use std::time::Duration;
@@ -31,19 +33,23 @@ pub use trouble::Trouble;
 
 use crate::Timestamp;
 use crate::channel::DataChannel;
+use crate::handshake::Carriage;
 use crate::journal::{LocalFate, Record, State};
-use crate::mux::{Mux, MuxLimits};
+use crate::local::WorkloadLimits;
+use crate::mux::Mux;
+use crate::raw::Raw;
 use crate::stream::{Identity, ReliableStream};
 use link::{Link, PongHabit};
 use schedule::Activity;
 use trouble::Streak;
+use workload::Workload;
 
 /// Drops remembered.
 const HISTORY: usize = 100;
 
 /// One session to keep alive, from start to stop, over any number of AWS sessions and websockets.
 ///
-/// **In**: `start`, `stop`, `reconnect`, `handle_outcome`, `handle_inbound`, `handle_dropped`, `handle_flushed`,
+/// **In**: `start`, `stop`, `reconnect`, `handle_turn`, `handle_outcome`, `handle_inbound`, `handle_dropped`, `handle_flushed`,
 /// `handle_local_*`, `handle_timeout`. **Out**, in this order after every input: `poll_record`, `poll_command`,
 /// `poll_event`, `poll_transmit`, `poll_timeout`. What `poll_transmit` returns may only be written once the
 /// records polled after it are stored, if anybody stores them. A timeout that is not due is a no-op.
@@ -52,6 +58,8 @@ pub struct Session {
     backoff: Box<dyn Backoff>,
     identity: Identity,
     wanted: bool,
+    /// Only a local connection starts an AWS session.
+    on_demand: bool,
     phase: Phase,
     since: Timestamp,
     cause: String,
@@ -64,6 +72,8 @@ pub struct Session {
     attempts: u32,
     /// Websockets in a row that came to nothing.
     streak: Streak,
+    /// What the account says about the life of sessions, once it was asked.
+    preferences: Preferences,
     next_local: u64,
     /// Local connections without a stream, in the order they came.
     waiting: BTreeSet<LocalId>,
@@ -88,7 +98,11 @@ enum Work {
         not_before: Timestamp,
     },
     /// StartSession or ResumeSession is running.
-    Calling { attempt: Attempt, deadline: Timestamp },
+    Calling {
+        attempt: Attempt,
+        /// None while the call waits for its turn.
+        deadline: Option<Timestamp>,
+    },
     Dialing {
         attempt: Attempt,
         epoch: Epoch,
@@ -104,7 +118,9 @@ struct Live {
     stream_url: String,
     token: Option<Token>,
     channel: DataChannel,
-    mux: Mux,
+    workload: Workload,
+    /// When something was last sent again as it was: the agent may have handed it over before.
+    repeated: Option<Timestamp>,
     /// Until when the handshake must be done.
     handshake_deadline: Option<Timestamp>,
     pongs: PongHabit,
@@ -127,6 +143,7 @@ impl Session {
             backoff,
             identity: Identity::new(seed, unix_at_zero),
             wanted: false,
+            on_demand: false,
             phase: Phase::Stopped,
             since: Timestamp::ZERO,
             cause: "not started".to_owned(),
@@ -136,6 +153,7 @@ impl Session {
             next_epoch: 1,
             attempts: 0,
             streak: Streak::default(),
+            preferences: Preferences::default(),
             next_local: 1,
             waiting: BTreeSet::new(),
             figures: Figures::default(),
@@ -163,7 +181,11 @@ impl Session {
         for local in locals.iter().copied() {
             match state.fate(local) {
                 LocalFate::GoesOn => {}
-                LocalFate::Finished => self.events.push_back(Event::Finished { local }),
+                LocalFate::Finished(rest) => {
+                    let data = rest.into_iter().map(|bytes| Event::Data { local, bytes });
+                    self.events.extend(data);
+                    self.events.push_back(Event::Finished { local });
+                }
                 LocalFate::Lost => {
                     self.events.push_back(Event::Reset {
                         local,
@@ -177,7 +199,6 @@ impl Session {
         }
         if let Some((session_id, client_id)) = state.session() {
             let identity = self.identity.fork();
-            let (mux, streams) = state.mux();
             let version = self.config.client_version.clone();
             let mut channel = DataChannel::restored(state.channel(identity), client_id, version);
             while let Some(record) = channel.poll_record() {
@@ -187,13 +208,8 @@ impl Session {
                 session_id: session_id.to_owned(),
                 stream_url: String::new(),
                 token: None,
-                mux: Mux::restore(
-                    self.mux_limits(),
-                    mux,
-                    streams,
-                    channel.stream().send().next_number(),
-                    now,
-                ),
+                workload: self.restored_workload(&state, channel.stream().send().next_number(), now),
+                repeated: None,
                 handshake_deadline: (!channel.is_ready()).then(|| now.after(self.config.handshake_timeout)),
                 channel,
                 pongs: PongHabit::default(),
@@ -210,7 +226,7 @@ impl Session {
             Work::Waiting { until, .. } => Some(*until),
             Work::Idle | Work::Calling { .. } | Work::Dialing { .. } | Work::Up(_) => None,
         };
-        let streams = self.live.as_ref().map_or(0, |live| live.mux.len());
+        let streams = self.live.as_ref().map_or(0, |live| live.workload.len());
         let agreement = self
             .live
             .as_ref()
@@ -253,8 +269,17 @@ impl Session {
         }
     }
 
-    const fn mux_limits(&self) -> MuxLimits {
-        MuxLimits {
+    fn restored_workload(&self, state: &State, next_number: u64, now: Timestamp) -> Workload {
+        let limits = self.workload_limits();
+        if state.carriage() == Carriage::Raw {
+            return Workload::Raw(Box::new(Raw::restore(limits, state.raw(), next_number, now)));
+        }
+        let (mux, streams) = state.mux();
+        Workload::Mux(Box::new(Mux::restore(limits, mux, streams, next_number, now)))
+    }
+
+    const fn workload_limits(&self) -> WorkloadLimits {
+        WorkloadLimits {
             payload: self.config.payload_limit,
             per_stream: self.config.receive_limit_per_stream,
             total: self.config.receive_limit,
@@ -277,7 +302,8 @@ impl Session {
                 since: now,
             }),
             channel: DataChannel::new(stream, client_id, self.config.client_version.clone()),
-            mux: Mux::new(self.mux_limits()),
+            workload: Workload::new(self.workload_limits()),
+            repeated: None,
             handshake_deadline: Some(now.after(self.config.handshake_timeout)),
             pongs: PongHabit::default(),
             activity: Activity::new(now),

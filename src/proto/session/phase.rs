@@ -10,6 +10,8 @@ use serde::{Deserialize, Serialize};
 pub enum Phase {
     /// Not wanted.
     Stopped,
+    /// No AWS session until the next local connection.
+    Dormant,
     /// StartSession and the first dial.
     Starting,
     /// Attached for the first time, not yet proven.
@@ -27,10 +29,24 @@ pub enum Phase {
 }
 
 impl Phase {
+    /// All of them.
+    pub const ALL: [Self; 9] = [
+        Self::Stopped,
+        Self::Dormant,
+        Self::Starting,
+        Self::Handshaking,
+        Self::Attached,
+        Self::Reattaching,
+        Self::AwaitingLogin,
+        Self::AwaitingTarget,
+        Self::Ended,
+    ];
+
     /// The word used in status, logs and events.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Stopped => "stopped",
+            Self::Dormant => "dormant",
             Self::Starting => "starting",
             Self::Handshaking => "handshaking",
             Self::Attached => "attached",

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::link::Link;
-use super::{Command, Epoch, Event, Inbound, Live, Reading, Session, Transmit, Work};
+use super::{Command, Epoch, Event, Inbound, Live, Reading, Session, SessionConfig, Transmit, Work};
 use crate::channel::ChannelEvent;
 use crate::journal::Record;
 use crate::time::{Reason, Timestamp, Wakeup, earliest};
@@ -63,7 +63,7 @@ impl Session {
         let Some(live) = &self.live else {
             return Reading::Open;
         };
-        if live.mux.is_full() || live.channel.stream().received().is_flooded() {
+        if live.workload.is_full() || live.channel.stream().received().is_flooded() {
             return Reading::Stopped;
         }
         let held = live.channel.stream().received().held_memory();
@@ -90,19 +90,22 @@ impl Session {
             return Some(Transmit::Ping(ping));
         }
         let before = live.channel.stream().send().transmissions();
+        let resent = live.channel.stream().counters().0;
         let mut transmit = live.channel.poll_transmit(now);
-        if transmit.is_none() && live.channel.wants_message(self.config.payload_limit) {
-            let number = live.channel.stream().send().next_number();
-            if let Some(message) = live.mux.build(number) {
-                live.channel.push_message(message);
-                transmit = live.channel.poll_transmit(now);
-            }
+        if transmit.is_none()
+            && live.channel.wants_message(self.config.payload_limit)
+            && live.workload.build(&mut live.channel)
+        {
+            transmit = live.channel.poll_transmit(now);
         }
-        link.set_flying(live.channel.stream().send().is_flying(), now);
+        link.set_flying(live.channel.stream().send(), now);
         if live.channel.stream().send().transmissions() != before {
             live.activity.handle_input(now);
         }
-        self.drain_mux();
+        if live.channel.stream().counters().0 != resent && live.workload.is_taken() {
+            live.repeated = Some(now);
+        }
+        self.drain_locals();
         self.drain_records();
         transmit
     }
@@ -115,15 +118,13 @@ impl Session {
                 at: *until,
                 reason: Reason::Retry,
             }),
-            Work::Calling { deadline, .. } | Work::Dialing { deadline, .. } => Some(Wakeup {
-                at: *deadline,
-                reason: Reason::AttemptTimeout,
-            }),
+            Work::Calling { deadline, .. } => deadline.map(Self::attempt_timeout),
+            Work::Dialing { deadline, .. } => Some(Self::attempt_timeout(*deadline)),
             Work::Up(link) => self.live.as_ref().and_then(|live| {
                 let stream = live.channel.stream();
                 let retransmit = live.channel.poll_timeout(link.proven);
                 let fin = Self::may_finish(link, live)
-                    .then(|| live.mux.fin_at(stream.send().oldest_unacknowledged()))
+                    .then(|| live.workload.end_at(stream.send().oldest_unacknowledged()))
                     .flatten();
                 let fin = fin.map(|at| Wakeup {
                     at,
@@ -145,7 +146,12 @@ impl Session {
                         )
                     })
                     .flatten();
-                earliest(earliest(retransmit, fin), earliest(wedged, alive))
+                let keepalive = Self::keepalive_at(&self.config, link, live);
+                let keepalive = keepalive.map(|at| Wakeup {
+                    at,
+                    reason: Reason::Keepalive,
+                });
+                earliest(earliest(retransmit, fin), earliest(earliest(wedged, alive), keepalive))
             }),
         };
         let handshake = self.live.as_ref().and_then(|live| live.handshake_deadline);
@@ -175,7 +181,11 @@ impl Session {
         match &self.work {
             Work::Waiting { until, .. } if *until <= now => {
                 let cause = self.cause.clone();
-                self.begin_attempt(&cause, now);
+                if self.is_needless() {
+                    self.fall_dormant(&cause, now);
+                } else {
+                    self.begin_attempt(&cause, now);
+                }
             }
             Work::Up(_) => self.handle_link_timeout(now),
             Work::Idle | Work::Waiting { .. } => {}
@@ -220,9 +230,13 @@ impl Session {
         if Self::may_finish(link, live) {
             let send = live.channel.stream().send();
             let (oldest, next) = (send.oldest_unacknowledged(), send.next_number());
-            if live.mux.handle_timeout(oldest, next, now) {
+            if live.workload.handle_timeout(oldest, next, now) {
                 live.channel.push_harmless();
             }
+        }
+        if Self::keepalive_at(&self.config, link, live).is_some_and(|at| at <= now) {
+            live.activity.handle_keepalive(now);
+            live.channel.push_harmless();
         }
         if !watches {
             return;
@@ -231,6 +245,20 @@ impl Session {
         let away = live.channel.is_agent_away();
         if let Some(cause) = link.handle_timeout((&self.config, &live.pongs), rto, away, now) {
             self.lose_link(epoch, cause, now);
+        }
+    }
+
+    /// When the session is sent something harmless, so that AWS does not end it for being idle.
+    fn keepalive_at(config: &SessionConfig, link: &Link, live: &Live) -> Option<Timestamp> {
+        let every = config.idle_keepalive?;
+        let useful = link.proven && live.channel.is_ready() && !live.channel.is_agent_away();
+        useful.then(|| live.activity.idle_since().after(every))
+    }
+
+    const fn attempt_timeout(at: Timestamp) -> Wakeup {
+        Wakeup {
+            at,
+            reason: Reason::AttemptTimeout,
         }
     }
 
@@ -255,12 +283,15 @@ impl Session {
         }
         if let Some(live) = &mut self.live {
             let open = matches!(&self.work, Work::Up(link) if Self::may_finish(link, live));
-            live.mux
+            live.workload
                 .handle_acknowledged(live.channel.stream().send().oldest_unacknowledged(), open, now);
         }
-        self.drain_mux();
+        self.drain_locals();
+        if self.live.as_ref().is_some_and(|live| live.workload.is_over()) {
+            self.end("the connection is over", true, now);
+        }
         if let (Work::Up(link), Some(live)) = (&mut self.work, &self.live) {
-            link.set_flying(live.channel.stream().send().is_flying(), now);
+            link.set_flying(live.channel.stream().send(), now);
         }
     }
 
@@ -275,22 +306,28 @@ impl Session {
     fn handle_channel_event(&mut self, event: ChannelEvent, now: Timestamp) {
         match event {
             ChannelEvent::Proven => self.handle_proven(now),
+            ChannelEvent::Agreed(carriage) => {
+                let limits = self.workload_limits();
+                if let Some(live) = &mut self.live {
+                    live.workload.agree(carriage, limits);
+                }
+            }
             ChannelEvent::Ready => self.handle_attached(now),
             ChannelEvent::Payload(payload) => {
                 let Some(live) = &mut self.live else { return };
-                if let Err(error) = live.mux.handle_payload(payload, now) {
+                if let Err(error) = live.workload.handle_payload(payload, now) {
                     let cause = format!("{error}: the session cannot go on, a new one is started");
                     self.end(&cause, true, now);
                 }
             }
             ChannelEvent::Late => {
                 if let Some(live) = &mut self.live {
-                    live.mux.handle_late(now);
+                    live.workload.handle_late(now);
                 }
             }
             ChannelEvent::Refused => {
                 if let Some(live) = &mut self.live {
-                    live.mux.handle_refused();
+                    live.workload.handle_refused();
                 }
             }
             ChannelEvent::Ended { session_id, .. } if !self.is_own(session_id.as_deref()) => {
@@ -298,9 +335,7 @@ impl Session {
                     live.channel.count_ignored();
                 }
             }
-            ChannelEvent::Ended { reason, .. } => {
-                self.end(&format!("the session has ended: {reason}"), false, now);
-            }
+            ChannelEvent::Ended { reason, .. } => self.handle_far_end(&reason, now),
             ChannelEvent::Failed { reason } => self.end(&reason, true, now),
         }
     }

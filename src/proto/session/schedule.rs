@@ -9,10 +9,16 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::{Session, Work};
 use crate::Timestamp;
 
 /// An attempt falls this long before each deadline: early enough for a slow call, late enough for a network to return.
 const LEADS: [Duration; 3] = [Duration::from_secs(60), Duration::from_secs(20), Duration::from_secs(5)];
+
+/// AWS's own default of the idle time-out.
+const USUAL_IDLE: Duration = Duration::from_secs(20 * 60);
+/// A StartSession goes before a ResumeSession that has more time left than this.
+const START_DUE: Duration = Duration::from_secs(30);
 
 /// Between these the session ends by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,12 +59,52 @@ pub struct Lifetime {
     pub most: Option<Duration>,
 }
 
+/// What the account's session preferences say about it, as far as they do.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Preferences {
+    /// The idle time-out.
+    pub idle: Option<Duration>,
+    /// The maximum duration.
+    pub most: Option<Duration>,
+}
+
+impl Session {
+    /// What the account says about how long sessions live; the configuration goes before it.
+    pub fn handle_preferences(&mut self, preferences: Preferences, now: Timestamp) {
+        self.preferences = preferences;
+        // A wait that has begun must not go past a deadline that was not known.
+        if let Work::Waiting { until, not_before } = self.work {
+            let bent = self.deadlines().map_or(until, |deadlines| deadlines.bend(until, now));
+            self.work = Work::Waiting {
+                until: bent.max(not_before),
+                not_before,
+            };
+        }
+    }
+
+    pub(super) fn lifetime(&self) -> Lifetime {
+        let (config, account) = (&self.config, self.preferences);
+        Lifetime {
+            idle: config.session_timeout.or(account.idle).unwrap_or(USUAL_IDLE),
+            most: config.max_duration.or(account.most),
+        }
+    }
+
+    /// By when the next call should go out: before the session may end, or soon for one that somebody waits for.
+    pub(super) fn call_due(&self, now: Timestamp) -> Timestamp {
+        let deadline = self.deadlines().map(|deadlines| deadlines.next(now).unwrap_or(now));
+        deadline.unwrap_or_else(|| now.after(START_DUE))
+    }
+}
+
 /// What is remembered to know the deadlines.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Activity {
     started: Timestamp,
     /// The last input sent or ResumeSession answered.
     last: Timestamp,
+    /// The last message that only keeps the session alive, whether or not it has left yet.
+    kept_alive: Timestamp,
     /// Since when no websocket is up.
     down: Option<Timestamp>,
 }
@@ -68,12 +114,22 @@ impl Activity {
         Self {
             started: now,
             last: now,
+            kept_alive: now,
             down: None,
         }
     }
 
     pub(super) const fn handle_input(&mut self, now: Timestamp) {
         self.last = now;
+    }
+
+    pub(super) const fn handle_keepalive(&mut self, now: Timestamp) {
+        self.kept_alive = now;
+    }
+
+    /// Since when nothing has been sent that AWS counts as input.
+    pub(super) fn idle_since(&self) -> Timestamp {
+        self.last.max(self.kept_alive)
     }
 
     pub(super) const fn handle_up(&mut self) {

@@ -35,8 +35,13 @@ impl fmt::Debug for ResumeGrant {
 impl fmt::Debug for Command {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Start { attempt } => write!(f, "Start({attempt:?})"),
-            Self::Resume { attempt, session_id } => write!(f, "Resume({attempt:?}, {session_id:?})"),
+            Self::Start { attempt, due } => write!(f, "Start({attempt:?} by {due:?})"),
+            Self::Resume {
+                attempt,
+                due,
+                session_id,
+            } => write!(f, "Resume({attempt:?} by {due:?}, {session_id:?})"),
+            Self::ReadPreferences => f.write_str("ReadPreferences"),
             Self::Dial {
                 attempt,
                 epoch,
@@ -102,7 +107,7 @@ impl fmt::Debug for Live {
             .field("stream_url", &WithoutQuery(&self.stream_url))
             .field("token", &self.token)
             .field("handshake", &self.channel.handshake())
-            .field("streams", &self.mux.len())
+            .field("streams", &self.workload.len())
             .finish_non_exhaustive()
     }
 }

@@ -15,6 +15,10 @@ const ENOUGH: u32 = 3;
 pub enum Trouble {
     /// The service says that the agent is away.
     AgentAway,
+    /// Many calls of this account are due at once, and this session's turn has not come.
+    Queued,
+    /// The link and the agent live, but the agent has taken nothing for a while.
+    DestinationNotReading,
     /// Local programs do not read what has come, so reading has stopped.
     LocalNotReading,
     /// The agent acknowledges later data, but not the oldest.
@@ -29,6 +33,10 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::AgentAway => "the agent is away",
+            Self::Queued => "waits for its turn to call AWS: many sessions want to at once",
+            Self::DestinationNotReading => {
+                "the agent takes nothing: the destination does not read, or cannot be reached yet"
+            }
             Self::LocalNotReading => "a local program does not read what has come",
             Self::Wedged => "the agent does not acknowledge the oldest data",
             Self::Contested => "another client seems to take the session over again and again",
@@ -77,9 +85,15 @@ impl Session {
             if live.channel.stream().send().contradicted_since().is_some() {
                 return Some(Trouble::Wedged);
             }
-            if live.mux.is_full() {
+            if live.workload.is_full() {
                 return Some(Trouble::LocalNotReading);
             }
+            if link.is_stuck() {
+                return Some(Trouble::DestinationNotReading);
+            }
+        }
+        if matches!(self.work, Work::Calling { deadline: None, .. }) {
+            return Some(Trouble::Queued);
         }
         if self.streak.taken >= ENOUGH {
             return Some(Trouble::Contested);

@@ -4,13 +4,14 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use autossm_proto::Timestamp;
-use autossm_proto::mux::{Decoder, FrameCommand, InvalidFrame, Item, Message, Mux, MuxEvent, MuxLimits, put_frame};
+use autossm_proto::local::{WorkloadEvent, WorkloadLimits};
+use autossm_proto::mux::{Decoder, FrameCommand, InvalidFrame, Item, Message, Mux, put_frame};
 use autossm_proto::session::LocalId;
 use bytes::{Bytes, BytesMut};
 
 use super::cursor::Cursor;
 
-const LIMITS: MuxLimits = MuxLimits {
+const LIMITS: WorkloadLimits = WorkloadLimits {
     payload: 1024,
     per_stream: 4096,
     total: 8192,
@@ -260,26 +261,26 @@ impl World {
     }
 
     fn drain(&mut self) {
-        let events: VecDeque<MuxEvent> = std::iter::from_fn(|| self.mux.poll_event()).collect();
+        let events: VecDeque<WorkloadEvent> = std::iter::from_fn(|| self.mux.poll_event()).collect();
         for event in events {
-            let (MuxEvent::Data { local, .. }
-            | MuxEvent::Finished { local }
-            | MuxEvent::Reset { local, .. }
-            | MuxEvent::Room { local }) = &event;
+            let (WorkloadEvent::Data { local, .. }
+            | WorkloadEvent::Finished { local }
+            | WorkloadEvent::Reset { local, .. }
+            | WorkloadEvent::Room { local }) = &event;
             let state = self.locals.get_mut(local).unwrap();
             assert!(
-                !state.ended || matches!(event, MuxEvent::Room { .. }),
+                !state.ended || matches!(event, WorkloadEvent::Room { .. }),
                 "{event:?} after the end"
             );
             match event {
-                MuxEvent::Data { bytes, .. } => {
+                WorkloadEvent::Data { bytes, .. } => {
                     assert!(!bytes.is_empty());
                     state.got.extend_from_slice(&bytes);
                     state.unwritten += bytes.len();
                     assert!(self.garbled || state.far.starts_with(&state.got));
                 }
-                MuxEvent::Finished { .. } | MuxEvent::Reset { .. } => state.ended = true,
-                MuxEvent::Room { .. } => {}
+                WorkloadEvent::Finished { .. } | WorkloadEvent::Reset { .. } => state.ended = true,
+                WorkloadEvent::Room { .. } => {}
             }
         }
     }

@@ -18,14 +18,14 @@ use bytes::{Bytes, BytesMut};
 mod answers;
 
 use super::cursor::Cursor;
-use answers::{CANARY, Steady, change, class, grant};
+use answers::{CANARY, Steady, change, class, config, grant, long, preferences, request};
 
-const REQUEST: &str = r#"{"AgentVersion":"3.3.1142.0","RequestedClientActions":[{"ActionType":"SessionType","ActionParameters":{"SessionType":"Port","Properties":{"type":"LocalPortForwarding"}}}]}"#;
 /// A timer that asks again this often without time passing spins.
 const TURNS: usize = 50;
 
 struct World {
     session: Session,
+    raw: bool,
     journal: State,
     now: Timestamp,
     calls: Vec<Command>,
@@ -41,15 +41,20 @@ struct World {
 }
 
 pub(crate) fn run(data: &[u8]) {
+    for (raw, once) in [(false, false), (true, false), (true, true)] {
+        run_as(data, raw, once);
+    }
+}
+
+fn run_as(data: &[u8], raw: bool, once: bool) {
     let config = SessionConfig {
-        receive_limit_per_stream: 64 << 10,
-        receive_limit: 128 << 10,
-        reorder_limit: 64 << 10,
-        ..SessionConfig::default()
+        once,
+        ..config(data.last().copied().unwrap_or_default())
     };
     let version = config.client_version.clone();
     let mut world = World {
         session: Session::new(config.clone(), Box::new(Steady), 1, Duration::from_secs(1_700_000_000)),
+        raw,
         journal: State::new(version),
         now: Timestamp::from_nanos(1),
         calls: Vec::new(),
@@ -125,6 +130,7 @@ impl World {
             2 => self.session.handle_network(change(choice), self.now),
             3 => self.session.handle_slept(Duration::from_secs(choice.into()), self.now),
             4 => self.session.handle_address_gone(self.epoch, self.now),
+            5 => self.session.start_now(self.now),
             _ => self.session.start(self.now),
         }
     }
@@ -146,13 +152,21 @@ impl World {
                 text: "refused".to_owned(),
             },
         };
-        let outcome = match self.calls.remove(0) {
-            Command::Start { attempt } | Command::Resume { attempt, .. } | Command::Dial { attempt, .. }
+        let call = self.calls.remove(0);
+        if let Command::Start { attempt, .. } | Command::Resume { attempt, .. } = call {
+            self.session.handle_turn(attempt, self.now);
+            if choice.is_multiple_of(16) {
+                // Its turn, but no answer yet.
+                return self.calls.insert(0, call);
+            }
+        }
+        let outcome = match call {
+            Command::Start { attempt, .. } | Command::Resume { attempt, .. } | Command::Dial { attempt, .. }
                 if choice >= 200 =>
             {
                 failure(attempt)
             }
-            Command::Start { attempt } => Outcome::Started {
+            Command::Start { attempt, .. } => Outcome::Started {
                 attempt,
                 grant: grant(),
             },
@@ -168,6 +182,7 @@ impl World {
                 self.pings.clear();
                 Outcome::Dialed { attempt, epoch }
             }
+            Command::ReadPreferences => return self.session.handle_preferences(preferences(choice), self.now),
             Command::Abandon { .. } | Command::Close { .. } | Command::Terminate { .. } => return,
         };
         self.session.handle_outcome(outcome, self.now);
@@ -232,20 +247,11 @@ impl World {
     fn handshake(&mut self) {
         self.transmit(8);
         let next = self.next;
-        let request = Bytes::from_static(REQUEST.as_bytes());
-        self.message(
-            MessageType::OutputStreamData,
-            next,
-            PayloadType::HANDSHAKE_REQUEST,
-            request,
-        );
+        let request = request(self.raw);
+        let output = MessageType::OutputStreamData;
+        self.message(output, next, PayloadType::HANDSHAKE_REQUEST, request);
         let complete = Bytes::from_static(b"{}");
-        self.message(
-            MessageType::OutputStreamData,
-            next + 1,
-            PayloadType::HANDSHAKE_COMPLETE,
-            complete,
-        );
+        self.message(output, next + 1, PayloadType::HANDSHAKE_COMPLETE, complete);
         self.next += 2;
         self.drain();
         self.transmit(8);
@@ -386,12 +392,4 @@ impl World {
             }
         }
     }
-}
-
-/// Any number.
-fn long(cursor: &mut Cursor<'_>) -> i64 {
-    cursor
-        .bytes(8)
-        .iter()
-        .fold(0, |number, byte| number << 8 | i64::from(*byte))
 }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use autossm_proto::session::{Backoff, FailureClass, Grant, NetworkChange, Secret};
+use super::super::cursor::Cursor;
+use autossm_proto::session::{
+    Backoff, FailureClass, Grant, NetworkChange, OnEnd, Preferences, Secret, SessionConfig, StartWhen,
+};
+use bytes::Bytes;
 
 /// Must never be in anything that can be printed.
 pub(super) const CANARY: &str = "canary-token";
@@ -48,4 +52,47 @@ pub(super) fn change(choice: u8) -> NetworkChange {
         2 => NetworkChange::Route,
         _ => NetworkChange::Woke,
     }
+}
+
+/// Small limits, and one of the ways to live.
+pub(super) fn config(choice: u8) -> SessionConfig {
+    SessionConfig {
+        receive_limit_per_stream: 64 << 10,
+        receive_limit: 128 << 10,
+        reorder_limit: 64 << 10,
+        start: if choice.is_multiple_of(2) {
+            StartWhen::AtOnce
+        } else {
+            StartWhen::OnConnect
+        },
+        on_end: [OnEnd::Auto, OnEnd::Restart, OnEnd::Dormant, OnEnd::Stop][usize::from(choice / 2 % 4)],
+        idle_keepalive: (choice > 127).then(|| Duration::from_secs(u64::from(choice))),
+        ..SessionConfig::default()
+    }
+}
+
+/// What an account may say.
+pub(super) fn preferences(choice: u8) -> Preferences {
+    let idle = Duration::from_secs(60 * u64::from(choice));
+    Preferences {
+        idle: Some(idle),
+        most: choice.is_multiple_of(2).then_some(idle * 2),
+    }
+}
+
+/// Any number.
+pub(super) fn long(cursor: &mut Cursor<'_>) -> i64 {
+    cursor
+        .bytes(8)
+        .iter()
+        .fold(0, |number, byte| number << 8 | i64::from(*byte))
+}
+
+/// The agent's first message.
+pub(super) fn request(raw: bool) -> Bytes {
+    let properties = if raw { "{}" } else { r#"{"type":"LocalPortForwarding"}"# };
+    let text = format!(
+        r#"{{"AgentVersion":"3.3.1142.0","RequestedClientActions":[{{"ActionType":"SessionType","ActionParameters":{{"SessionType":"Port","Properties":{properties}}}}}]}}"#
+    );
+    Bytes::from(text)
 }

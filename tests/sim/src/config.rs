@@ -42,6 +42,8 @@ pub struct Config {
     pub idle_timeout: Option<Duration>,
     /// Age at which a session ends; none means never.
     pub max_duration: Option<Duration>,
+    /// The account's document of session preferences, as JSON; none: nobody has changed them.
+    pub preferences: Option<String>,
     /// What ResumeSession says of a session that has ended.
     pub resume_of_ended: ResumeOfEnded,
     /// Injected into every new session, before its client connects.
@@ -104,6 +106,7 @@ impl Default for Config {
             close_after: Some(Duration::from_secs(60 * 60)),
             idle_timeout: Some(Duration::from_secs(20 * 60)),
             max_duration: None,
+            preferences: None,
             resume_of_ended: ResumeOfEnded::DoesNotExist,
             faults: Vec::new(),
             seed: 1,

@@ -256,6 +256,8 @@ pub enum Call {
     Status,
     /// DescribeInstanceInformation.
     Instances,
+    /// GetDocument.
+    Document,
 }
 
 /// A wrong answer of the control plane.

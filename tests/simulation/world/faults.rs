@@ -37,7 +37,7 @@ impl World {
             Fault::Stall(up, down, time) => self.black_hole(Mode::Stalled, up, down, time),
             Fault::Discard(up, down, time) => self.black_hole(Mode::Discarding, up, down, time),
             Fault::Calls(class, time) => {
-                self.calls = Some(class);
+                (self.calls, self.calls_failed) = (Some(class), true);
                 self.net.queue.after(time, Happening::Heal(Heal::Control));
             }
             Fault::Refuse(time) => {
@@ -59,7 +59,10 @@ impl World {
                     aws.agent.cut_at_handover = true;
                 }
             }
-            Fault::End(told) => self.end_session(told),
+            Fault::End(told) => {
+                self.cut_short = true;
+                self.end_session(told);
+            }
             Fault::Reconnect => {
                 if self.asleep.is_none() && !self.host.dead {
                     self.host.session.reconnect(self.net.queue.now);

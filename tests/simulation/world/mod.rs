@@ -3,10 +3,11 @@
 mod faults;
 mod service;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use autossm_proto::Timestamp;
-use autossm_proto::session::{Epoch, FailureClass, ResetCause, SessionConfig};
+use autossm_proto::session::{Attempt, Epoch, FailureClass, Phase, ResetCause, SessionConfig};
 
 use crate::agent::{Agent, AgentConfig, FarSide};
 use crate::fault::Fault;
@@ -28,6 +29,8 @@ struct Aws {
     /// Opens the next data channel, once.
     token: Option<String>,
     client: Option<Epoch>,
+    /// The last input or resume.
+    active: Timestamp,
     ended: bool,
 }
 
@@ -43,7 +46,15 @@ pub(crate) struct World {
     sessions: u64,
     tokens: u64,
     calls: Option<FailureClass>,
+    /// The account ends sessions after so long without input.
+    pub(crate) idle_out: Option<Duration>,
+    /// Messages that change nothing.
+    pub(crate) harmless: u64,
+    /// How long a call waits for its turn.
+    pub(crate) turn_delay: Duration,
     refuses: bool,
+    /// Calls that are not made when their turn comes.
+    abandoned: BTreeSet<Attempt>,
     /// Every so many messages vanish in the service.
     loses: Option<u64>,
     loses_acks: bool,
@@ -57,6 +68,12 @@ pub(crate) struct World {
     buried: bool,
     pub(crate) ended: u64,
     pub(crate) doubled: u64,
+    /// Doubled bytes were noticed at the destination of a raw session.
+    pub(crate) corrupted: bool,
+    /// The end of a raw session may have come too early: told by the service, or before all was acknowledged.
+    cut_short: bool,
+    /// Calls have failed.
+    calls_failed: bool,
     pub(crate) lost: u64,
 }
 
@@ -70,6 +87,7 @@ impl World {
             net.queue.after(plan.open_at, Happening::Open(key));
         }
         let mut host = Host::new(config, seed);
+        host.raw = agent.raw;
         host.session.start(Timestamp::ZERO);
         let fars = plans.iter().cloned().map(Far::new).collect();
         Self {
@@ -86,7 +104,11 @@ impl World {
             sessions: 0,
             tokens: 0,
             calls: None,
+            idle_out: None,
+            harmless: 0,
+            turn_delay: Duration::ZERO,
             refuses: false,
+            abandoned: BTreeSet::new(),
             loses: None,
             loses_acks: false,
             hole: 0,
@@ -96,6 +118,9 @@ impl World {
             buried: false,
             ended: 0,
             doubled: 0,
+            corrupted: false,
+            cut_short: false,
+            calls_failed: false,
             lost: 0,
         }
     }
@@ -137,6 +162,9 @@ impl World {
                 self.host.turn(&mut self.net);
             }
             self.step_agent();
+            if self.idle_end().is_some_and(|at| at <= now) {
+                self.end_session(true);
+            }
             if self.host.dead && !self.buried && self.asleep.is_none() {
                 self.die();
             }
@@ -157,15 +185,24 @@ impl World {
                 .filter(|aws| !aws.ended)
                 .and_then(|aws| aws.agent.next_wake(&self.side));
             let host = self.asleep.is_none().then(|| self.host.wake()).flatten();
-            let next = [self.net.queue.next_at(), host, agent].into_iter().flatten().min();
-            let next = next.expect("something must be waited for");
+            let events = [self.net.queue.next_at(), host, agent, self.idle_end()];
+            let next = events.into_iter().flatten().min();
+            let Some(next) = next else {
+                let (snapshot, locals) = (self.host.session.snapshot(), &self.host.locals);
+                assert!(self.is_done(), "nothing is waited for: {snapshot:?} {locals:?}");
+                break;
+            };
             self.net.queue.now = next.max(now);
         }
         self.verify();
     }
 
     fn is_done(&self) -> bool {
-        self.host.locals.len() == self.plans.len() && self.host.locals.values().all(|local| local.end.is_some())
+        let ended =
+            self.host.locals.len() == self.plans.len() && self.host.locals.values().all(|local| local.end.is_some());
+        // A session that is started only once leaves nothing behind, unless its process died on the way.
+        let gone = self.aws.as_ref().is_none_or(|aws| aws.ended) || self.host.seen.restores > 0;
+        ended && (!self.host.config.once || gone && self.host.session.snapshot().phase == Phase::Stopped)
     }
 
     /// The reference: each connection got exactly what its manner promises. Every byte was compared where it arrived.
@@ -176,6 +213,10 @@ impl World {
             match local.end {
                 Some(End::Finished) => {
                     let complete = far.state != FarState::Absent;
+                    if self.agent.raw && (self.corrupted || self.cut_short) {
+                        assert!(local.written <= local.plan.download, "{what}");
+                        continue;
+                    }
                     assert!(complete, "{what}");
                     assert_eq!(local.written, far.sent, "{what}");
                     match local.plan.manner {
@@ -199,6 +240,9 @@ impl World {
                     assert_eq!(local.plan.manner, Manner::Refused, "{what}");
                 }
                 Some(End::Reset(ResetCause::SessionEnded)) => assert!(self.ended > 0, "{what}"),
+                Some(End::Reset(ResetCause::NotStarted(_))) => {
+                    assert!(self.host.config.once && self.calls_failed, "{what}");
+                }
                 Some(End::Own) => assert!(matches!(local.plan.manner, Manner::Reset(_)), "{what}"),
                 None => panic!("{what}"),
             }
@@ -219,6 +263,7 @@ impl World {
                 }
             }
             Happening::Command(command) => self.command(command),
+            Happening::Turn(command) => self.call(command),
             Happening::Outcome(outcome) => self.host.outcome(outcome, now),
             Happening::Up(epoch, frame) => self.up(epoch, frame),
             Happening::Down(epoch, frame) => {
@@ -258,6 +303,7 @@ impl World {
             }
             Happening::Restart => {
                 self.buried = false;
+                self.abandoned.clear();
                 self.host.restore(now);
             }
         }

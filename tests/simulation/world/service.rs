@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use autossm_proto::Timestamp;
 use autossm_proto::session::{Command, Epoch, Failure, FailureClass, Grant, Outcome, ResumeGrant, Secret};
 use bytes::Bytes;
 
@@ -10,13 +11,54 @@ use crate::agent::{Agent, AgentOut};
 use crate::net::{Frame, Happening, Link, ToAgent};
 use crate::plan::FarState;
 use crate::trace;
-use crate::wire::{Kind, Msg, brief, control};
+use crate::wire::{FLAG, Kind, Msg, brief, control};
 
 impl World {
     pub(super) fn command(&mut self, command: Command) {
-        let wait = self.net.delay * 3;
         match command {
-            Command::Start { attempt } => {
+            Command::Start { .. } | Command::Resume { .. } => {
+                self.net.queue.after(self.turn_delay, Happening::Turn(command));
+            }
+            // The simulation's accounts allow everybody to read them, and have none.
+            Command::ReadPreferences => {}
+            Command::Dial { attempt, epoch, .. } => {
+                let outcome = if self.refuses {
+                    Outcome::Failed {
+                        attempt,
+                        failure: failure(FailureClass::Network),
+                    }
+                } else {
+                    self.net.links.insert(epoch, Link::new(self.net.delay));
+                    Outcome::Dialed { attempt, epoch }
+                };
+                self.net.queue.after(self.net.delay * 3, Happening::Outcome(outcome));
+            }
+            Command::Close { epoch } => {
+                if let Some(link) = self.net.links.get_mut(&epoch) {
+                    link.client_open = false;
+                    self.net.queue.after(self.net.delay, Happening::ServiceNotices(epoch));
+                }
+            }
+            Command::Terminate { session_id } => {
+                if let Some(aws) = self.aws.as_mut().filter(|aws| name(aws.id) == session_id) {
+                    aws.ended = true;
+                    self.ended += 1;
+                }
+            }
+            // A call that waits for its turn is not made; the outcome of another is stale and the session must ignore it.
+            Command::Abandon { attempt } => {
+                self.abandoned.insert(attempt);
+            }
+        }
+    }
+
+    /// The turn of this call has come.
+    pub(super) fn call(&mut self, command: Command) {
+        let (wait, now) = (self.net.delay * 3, self.net.queue.now);
+        match command {
+            Command::Start { attempt, .. } | Command::Resume { attempt, .. } if self.abandoned.contains(&attempt) => {}
+            Command::Start { attempt, .. } => {
+                self.host.turn_of(attempt, now);
                 let outcome = match self.calls {
                     Some(class) => Outcome::Failed {
                         attempt,
@@ -29,7 +71,10 @@ impl World {
                 };
                 self.net.queue.after(wait, Happening::Outcome(outcome));
             }
-            Command::Resume { attempt, session_id } => {
+            Command::Resume {
+                attempt, session_id, ..
+            } => {
+                self.host.turn_of(attempt, now);
                 let known = self
                     .aws
                     .as_ref()
@@ -40,6 +85,9 @@ impl World {
                         failure: failure(class),
                     },
                     None if known => {
+                        if let Some(aws) = &mut self.aws {
+                            aws.active = now;
+                        }
                         let token = self.new_token();
                         let grant = ResumeGrant {
                             token: Some(Secret::new(token)),
@@ -61,32 +109,11 @@ impl World {
                 };
                 self.net.queue.after(wait, Happening::Outcome(outcome));
             }
-            Command::Dial { attempt, epoch, .. } => {
-                let outcome = if self.refuses {
-                    Outcome::Failed {
-                        attempt,
-                        failure: failure(FailureClass::Network),
-                    }
-                } else {
-                    self.net.links.insert(epoch, Link::new(self.net.delay));
-                    Outcome::Dialed { attempt, epoch }
-                };
-                self.net.queue.after(wait, Happening::Outcome(outcome));
-            }
-            Command::Close { epoch } => {
-                if let Some(link) = self.net.links.get_mut(&epoch) {
-                    link.client_open = false;
-                    self.net.queue.after(self.net.delay, Happening::ServiceNotices(epoch));
-                }
-            }
-            Command::Terminate { session_id } => {
-                if let Some(aws) = self.aws.as_mut().filter(|aws| name(aws.id) == session_id) {
-                    aws.ended = true;
-                    self.ended += 1;
-                }
-            }
-            // The outcome is stale and the session must ignore it.
-            Command::Abandon { .. } => {}
+            Command::Dial { .. }
+            | Command::Close { .. }
+            | Command::Terminate { .. }
+            | Command::Abandon { .. }
+            | Command::ReadPreferences => {}
         }
     }
 
@@ -100,6 +127,7 @@ impl World {
             agent_link,
             token: None,
             client: None,
+            active: self.net.queue.now,
             ended: false,
         });
         // Connections of an earlier session are closed by its agent.
@@ -135,7 +163,12 @@ impl World {
                 if self.is_lost() {
                     return;
                 }
-                if let Some(aws) = self.aws.as_ref().filter(|aws| aws.client == Some(epoch)) {
+                let msg = Msg::decode(&bytes);
+                self.harmless += u64::from(msg.payload_type == FLAG);
+                if let Some(aws) = self.aws.as_mut().filter(|aws| aws.client == Some(epoch)) {
+                    if msg.kind == Kind::Input {
+                        aws.active = self.net.queue.now;
+                    }
                     let happening = Happening::ToAgent(aws.agent_link, ToAgent::Message(bytes));
                     self.net.queue.after(self.agent_delay, happening);
                 }
@@ -181,7 +214,7 @@ impl World {
 
     pub(super) fn reach_agent(&mut self, link: u64, message: ToAgent) {
         let now = self.net.queue.now;
-        let streams = self.host.streams.clone();
+        self.look_at_streams();
         let Some(aws) = self
             .aws
             .as_mut()
@@ -195,7 +228,6 @@ impl World {
         }
         match message {
             ToAgent::Message(bytes) => {
-                self.side.streams = streams;
                 aws.agent.handle(&bytes, &mut self.side, now);
             }
             ToAgent::Pause => aws.agent.paused = true,
@@ -204,9 +236,16 @@ impl World {
         self.agent_speaks();
     }
 
+    /// The far side knows which stream belongs to which connection.
+    fn look_at_streams(&mut self) {
+        self.side.streams.clone_from(&self.host.streams);
+        self.side.taken.extend(self.host.streams.values());
+    }
+
     pub(super) fn step_agent(&mut self) {
         let now = self.net.queue.now;
         let blocked = self.host.inbox.len() > 1000;
+        self.look_at_streams();
         if let Some(aws) = self.aws.as_mut().filter(|aws| !aws.ended) {
             aws.agent.blocked = blocked;
             if aws.agent.next_wake(&self.side).is_some_and(|at| at <= now) {
@@ -231,7 +270,11 @@ impl World {
                     self.doubled += 1;
                     self.cut_agent(Duration::from_millis(20));
                 }
-                AgentOut::Failed => self.end_session(true),
+                AgentOut::Failed => {
+                    self.corrupted |= aws.agent.raw.corrupted;
+                    self.cut_short |= aws.agent.raw.tail_lost;
+                    self.end_session(true);
+                }
             }
         }
     }
@@ -276,6 +319,12 @@ impl World {
         }
     }
 
+    /// When the account ends the session for its silence.
+    pub(super) fn idle_end(&self) -> Option<Timestamp> {
+        let aws = self.aws.as_ref().filter(|aws| !aws.ended)?;
+        self.idle_out.map(|idle| aws.active.after(idle))
+    }
+
     pub(super) fn end_session(&mut self, told: bool) {
         let Some(aws) = self.aws.as_mut().filter(|aws| !aws.ended) else {
             return;
@@ -284,10 +333,15 @@ impl World {
         self.ended += 1;
         if let Some(epoch) = aws.client {
             if told {
-                let text = r#"{"MessageType":"channel_closed","SessionId":"s","Output":"over"}"#;
-                self.net.send_down(epoch, Frame::Binary(control(Kind::Closed, text)));
+                let id = name(aws.id);
+                let text = format!(r#"{{"MessageType":"channel_closed","SessionId":"{id}","Output":"over"}}"#);
+                self.net.send_down(epoch, Frame::Binary(control(Kind::Closed, &text)));
             }
-            self.net.reset(epoch, true);
+            if told && self.agent.raw {
+                self.net.bye(epoch);
+            } else {
+                self.net.reset(epoch, true);
+            }
         }
     }
 

@@ -17,6 +17,7 @@ use crate::service::{ApiError, BoxedBody, Grant, Registry, StartRequest};
 /// Whose all sessions are.
 const OWNER: &str = "arn:aws:sts::111122223333:assumed-role/dev/ada";
 const PORT_DOCUMENT: &str = "AWS-StartPortForwardingSession";
+const PREFERENCES: &str = "SSM-SessionManagerRunShell";
 const HOST_DOCUMENT: &str = "AWS-StartPortForwardingSessionToRemoteHost";
 
 #[derive(Deserialize)]
@@ -36,6 +37,12 @@ struct SessionInput {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
+struct DocumentInput {
+    name: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
 struct TargetInput {
     target: String,
 }
@@ -49,6 +56,7 @@ pub(crate) async fn call(registry: &Registry, operation: &str, body: &[u8]) -> R
         "DescribeSessions" => Call::Describe,
         "GetConnectionStatus" => Call::Status,
         "DescribeInstanceInformation" => Call::Instances,
+        "GetDocument" => Call::Document,
         _ => {
             let text = format!("operation {operation:?} is not simulated");
             return refuse(&ApiError::new("UnknownOperationException", text));
@@ -68,6 +76,7 @@ pub(crate) async fn call(registry: &Registry, operation: &str, body: &[u8]) -> R
         Call::Describe => describe(registry, body),
         Call::Status => status(registry, body),
         Call::Instances => read(body).and_then(|input| registry.fleet().describe(&input)),
+        Call::Document => document(registry, body),
     };
     match (outcome, wrong) {
         (Err(error), _) => refuse(&error),
@@ -146,6 +155,17 @@ fn start(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> {
         parameters: json!(parameters).to_string(),
     })?;
     Ok(granted(&grant))
+}
+
+/// The only document that can be read is that of the account's preferences.
+fn document(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> {
+    let input: DocumentInput = read(body)?;
+    let content = registry.config().preferences.as_ref();
+    let content = content.filter(|_| input.name == PREFERENCES).ok_or_else(|| {
+        let text = format!("Document with name {} does not exist.", input.name);
+        ApiError::new("InvalidDocument", text)
+    })?;
+    Ok(json!({ "Name": input.name, "DocumentType": "Session", "DocumentFormat": "JSON", "Content": content }))
 }
 
 fn resume(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> {

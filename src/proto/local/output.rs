@@ -16,7 +16,7 @@ const GATHERED: usize = 4096;
 /// Received bytes of one stream: those that wait, and those that were handed over and are not written. However small
 /// the pieces are in which they come, what they cost is in proportion to their bytes.
 #[derive(Debug, Default)]
-pub(super) struct Output {
+pub(crate) struct Output {
     waiting: VecDeque<Bytes>,
     /// Crumbs, after everything in `waiting`.
     crumbs: BytesMut,
@@ -28,7 +28,7 @@ pub(super) struct Output {
 
 impl Output {
     /// Takes bytes of the agent.
-    pub(super) fn push(&mut self, bytes: Bytes) {
+    pub(crate) fn push(&mut self, bytes: Bytes) {
         self.waiting_bytes = self.waiting_bytes.saturating_add(bytes.len());
         if bytes.len() < CRUMB {
             self.crumbs.extend_from_slice(&bytes);
@@ -42,7 +42,7 @@ impl Output {
     }
 
     /// The next bytes for the local connection, if it has reported enough of the earlier ones written.
-    pub(super) fn poll(&mut self) -> Option<Bytes> {
+    pub(crate) fn poll(&mut self) -> Option<Bytes> {
         if self.handed_bytes >= OUTSTANDING || self.handed.len() >= OUTSTANDING_PIECES {
             return None;
         }
@@ -57,7 +57,7 @@ impl Output {
     }
 
     /// The local connection has written so many bytes.
-    pub(super) fn handle_written(&mut self, bytes: usize) {
+    pub(crate) fn handle_written(&mut self, bytes: usize) {
         self.handed_bytes = self.handed_bytes.saturating_sub(bytes);
         let mut left = bytes;
         while let Some(first) = self.handed.front_mut() {
@@ -70,18 +70,25 @@ impl Output {
         }
     }
 
+    /// All that waits, at once: nobody will ask again.
+    pub(crate) fn take_rest(&mut self) -> VecDeque<Bytes> {
+        self.gather();
+        self.waiting_bytes = 0;
+        std::mem::take(&mut self.waiting)
+    }
+
     /// Forgets everything: the connection is gone.
-    pub(super) fn clear(&mut self) {
+    pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }
 
     /// Bytes that the local connection has not written.
-    pub(super) const fn untaken(&self) -> usize {
+    pub(crate) const fn untaken(&self) -> usize {
         self.waiting_bytes.saturating_add(self.handed_bytes)
     }
 
     /// Everything has been handed over.
-    pub(super) const fn is_handed_over(&self) -> bool {
+    pub(crate) const fn is_handed_over(&self) -> bool {
         self.waiting_bytes == 0
     }
 

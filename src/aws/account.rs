@@ -16,6 +16,7 @@ use super::preferences::Remembered;
 use super::remedy::Whose;
 use super::stamp::Stamp;
 use super::turns::Turns;
+use crate::config::SessionSettings;
 
 /// Credentials with less time left than this are fetched anew.
 const REFRESH_BEFORE: Duration = Duration::from_secs(60);
@@ -30,6 +31,16 @@ pub(super) struct AccountKey {
     pub(super) profile: Option<String>,
     pub(super) region: Option<String>,
     pub(super) endpoint_url: Option<String>,
+}
+
+impl AccountKey {
+    pub(super) fn of(session: &SessionSettings) -> Self {
+        Self {
+            profile: session.profile.clone(),
+            region: session.region.clone(),
+            endpoint_url: session.endpoint_url.clone(),
+        }
+    }
 }
 
 /// What the sessions of an account share. Nothing is read and nobody is asked before the first call.
@@ -239,7 +250,12 @@ impl Account {
     #[cfg(test)]
     pub(super) async fn loaded_with(key: AccountKey, setup: Setup, credentials: Credentials) -> Self {
         let loaded = Loaded::with_credentials(&key, &setup, credentials).await;
-        let credentials = loaded.fetch().await.unwrap();
+        Self::of(key, setup, loaded).await.unwrap()
+    }
+
+    /// An account for a single look, which nobody keeps: its credentials are fetched now.
+    pub(super) async fn of(key: AccountKey, setup: Setup, loaded: Loaded) -> Result<Self, Failure> {
+        let credentials = loaded.fetch().await?;
         let stamp = loaded.watched.without_caches().look().await;
         let ready = Ready {
             refresh_at: refresh_at(&credentials, setup.time.unix_now()),
@@ -249,7 +265,7 @@ impl Account {
         };
         let account = Self::new(key, setup);
         account.held.send_replace(Held::Ready(Arc::new(ready)));
-        account
+        Ok(account)
     }
 }
 

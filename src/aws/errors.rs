@@ -30,6 +30,7 @@ pub(super) enum Action {
     Terminate,
     Preferences,
     Sessions,
+    Identity,
     Instances,
     ConnectionStatus,
 }
@@ -42,6 +43,7 @@ impl Action {
             Self::Terminate => "ssm:TerminateSession",
             Self::Preferences => "ssm:GetDocument",
             Self::Sessions => "ssm:DescribeSessions",
+            Self::Identity => "sts:GetCallerIdentity",
             Self::Instances => "ssm:DescribeInstanceInformation",
             Self::ConnectionStatus => "ssm:GetConnectionStatus",
         }
@@ -51,7 +53,7 @@ impl Action {
         match self {
             Self::Start => Asked::Start,
             Self::Resume | Self::Terminate => Asked::Session,
-            Self::Preferences | Self::Sessions | Self::Instances | Self::ConnectionStatus => Asked::Other,
+            Self::Preferences | Self::Sessions | Self::Identity | Self::Instances | Self::ConnectionStatus => Asked::Other,
         }
     }
 }

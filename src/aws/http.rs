@@ -30,6 +30,8 @@ pub(super) struct Connections {
     proxies: Proxies,
     time: ServiceTime,
     current: Arc<RwLock<SharedHttpClient>>,
+    /// The host of the last request.
+    last_host: Arc<RwLock<String>>,
 }
 
 /// Somebody else answers for AWS. Its own answers are never redirects, and those that succeed never pages for people.
@@ -61,6 +63,7 @@ impl Connections {
             proxies,
             time,
             current,
+            last_host: Arc::default(),
         }
     }
 
@@ -71,12 +74,20 @@ impl Connections {
     }
 }
 
+impl Connections {
+    /// The host of the last request; empty before the first.
+    pub(super) fn last_host(&self) -> String {
+        self.last_host.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
 impl HttpClient for Connections {
     fn http_connector(&self, settings: &HttpConnectorSettings, components: &RuntimeComponents) -> SharedHttpConnector {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         SharedHttpConnector::new(Watched {
             connector: current.http_connector(settings, components),
             time: self.time.clone(),
+            last_host: Arc::clone(&self.last_host),
         })
     }
 }
@@ -132,11 +143,13 @@ fn proxy_config(proxies: &Proxies) -> ProxyConfig {
 struct Watched {
     connector: SharedHttpConnector,
     time: ServiceTime,
+    last_host: Arc<RwLock<String>>,
 }
 
 impl HttpConnector for Watched {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let host = host(request.uri());
+        host.clone_into(&mut self.last_host.write().unwrap_or_else(PoisonError::into_inner));
         let answer = self.connector.call(request);
         let time = self.time.clone();
         HttpConnectorFuture::new(async move {

@@ -140,6 +140,17 @@ impl Loaded {
         Ok(credentials)
     }
 
+    /// The host of the last request.
+    pub(super) fn last_host(&self) -> String {
+        self.connections.last_host()
+    }
+
+    /// Who the credentials are, which needs no permission.
+    pub(super) fn sts(&self) -> aws_sdk_sts::Client {
+        let config = aws_sdk_sts::config::Builder::from(&self.config).credentials_provider(self.present.clone());
+        aws_sdk_sts::Client::from_conf(config.identity_cache(IdentityCache::no_cache()).build())
+    }
+
     /// The next call makes a new connection.
     pub(super) fn renew(&self) {
         self.connections.renew();

@@ -7,6 +7,7 @@ mod control_plane;
 mod errors;
 mod gate;
 mod http;
+mod inspect;
 mod keeper;
 mod load;
 mod preferences;
@@ -22,5 +23,6 @@ mod turns;
 
 pub use account::LoginNews;
 pub use backoff::SeededBackoff;
+pub use inspect::{Credential, Inspection, ListedSession, Prepared};
 pub use control_plane::{Call, ControlPlane, Wait};
 pub use ssm::ControlPlanes;

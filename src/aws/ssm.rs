@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::account::{Account, AccountKey};
 use super::calls::Calls;
 use super::errors::{self, Action};
+use super::inspect::Inspection;
 use super::keeper;
 use super::load::Setup;
 use super::preferences;
@@ -66,6 +67,11 @@ impl ControlPlanes {
         Arc::new(Signer::new(self.account(session)))
     }
 
+    /// Looks at the account of a session, for a person.
+    pub fn inspect(&self, session: &SessionSettings) -> Inspection {
+        Inspection::new(AccountKey::of(session), self.setup.clone())
+    }
+
     /// The network has changed: connections made before it may be dead without a word, so the next calls make new ones.
     pub fn renew(&self) {
         for account in self.accounts.values() {
@@ -74,11 +80,7 @@ impl ControlPlanes {
     }
 
     fn account(&mut self, session: &SessionSettings) -> Arc<Account> {
-        let key = AccountKey {
-            profile: session.profile.clone(),
-            region: session.region.clone(),
-            endpoint_url: session.endpoint_url.clone(),
-        };
+        let key = AccountKey::of(session);
         if let Some(account) = self.accounts.get(&key) {
             return Arc::clone(account);
         }

@@ -102,7 +102,7 @@ impl Target {
     }
 
     /// Fails while the target is known not to be connected.
-    async fn look(&self, id: &str, calls: &Calls<'_>) -> Result<(), Failure> {
+    pub(super) async fn look(&self, id: &str, calls: &Calls<'_>) -> Result<(), Failure> {
         let sent = calls.client().get_connection_status().target(id).send().await;
         match calls.answered(Action::ConnectionStatus, sent) {
             Ok(answer) if answer.status == Some(ConnectionStatus::NotConnected) => Err(not_connected(format!(

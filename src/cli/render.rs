@@ -180,7 +180,7 @@ fn round_trip(micros: u64) -> String {
 }
 
 /// A time span by its two largest units.
-fn span(millis: u64) -> String {
+pub(super) fn span(millis: u64) -> String {
     let seconds = millis / 1000;
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     if seconds == 0 {

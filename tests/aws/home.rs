@@ -198,7 +198,7 @@ impl Daemon {
 /// A configuration with one forward.
 pub(crate) fn config(defaults: &str, target: &str, port: u16) -> String {
     format!(
-        "[defaults]\n{defaults}\ntimings = {{ ping_interval = \"2s\", ping_timeout = \"2s\" }}\n\
+        "[defaults]\n{defaults}\non_end = \"restart\"\ntimings = {{ ping_interval = \"2s\", ping_timeout = \"2s\" }}\n\
          [session.demo]\ntarget = \"{target}\"\nforward = {{ listen = \"127.0.0.1:0\", port = {port} }}\n"
     )
 }

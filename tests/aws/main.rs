@@ -7,13 +7,13 @@
 mod cloud;
 mod credentials;
 mod crowd;
-//mod doctor;
+mod doctor;
 mod errors;
 mod home;
 mod login;
 mod proxies;
 mod services;
-//mod sessions;
+mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
 mod targets;

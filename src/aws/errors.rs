@@ -53,7 +53,9 @@ impl Action {
         match self {
             Self::Start => Asked::Start,
             Self::Resume | Self::Terminate => Asked::Session,
-            Self::Preferences | Self::Sessions | Self::Identity | Self::Instances | Self::ConnectionStatus => Asked::Other,
+            Self::Preferences | Self::Sessions | Self::Identity | Self::Instances | Self::ConnectionStatus => {
+                Asked::Other
+            }
         }
     }
 }

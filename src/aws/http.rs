@@ -21,7 +21,7 @@ use super::time::ServiceTime;
 use crate::transport::{Proxies, Roots};
 
 /// No answer that we need is longer; they have a few kilobytes, a page of fifty instances a few dozen.
-const LONGEST_ANSWER: usize = 1 << 20;
+const LONGEST_ANSWER: usize = 256 << 10;
 
 /// Makes connections, which can all be made anew. Clones share them.
 #[derive(Clone)]

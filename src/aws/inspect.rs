@@ -73,8 +73,16 @@ impl Inspection {
             Some(profile) => format!("profile `{profile}`"),
             None => "no profile named".to_owned(),
         };
-        let region = self.key.region.as_ref().map_or_else(String::new, |region| format!(", {region}"));
-        let endpoint = self.key.endpoint_url.as_ref().map_or_else(String::new, |url| format!(", {url}"));
+        let region = self
+            .key
+            .region
+            .as_ref()
+            .map_or_else(String::new, |region| format!(", {region}"));
+        let endpoint = self
+            .key
+            .endpoint_url
+            .as_ref()
+            .map_or_else(String::new, |url| format!(", {url}"));
         format!("{profile}{region}{endpoint}")
     }
 
@@ -179,11 +187,16 @@ impl Prepared {
 impl ListedSession {
     fn of(session: aws_sdk_ssm::types::Session, now: Duration) -> Self {
         let started = session.start_date.and_then(|date| u64::try_from(date.secs()).ok());
-        let connected = matches!(session.status, Some(SessionStatus::Connected | SessionStatus::Connecting));
+        let connected = matches!(
+            session.status,
+            Some(SessionStatus::Connected | SessionStatus::Connecting)
+        );
         Self {
             session_id: session.session_id.unwrap_or_default(),
             target: session.target.unwrap_or_default(),
-            status: session.status.map_or_else(String::new, |status| status.as_str().to_owned()),
+            status: session
+                .status
+                .map_or_else(String::new, |status| status.as_str().to_owned()),
             connected,
             owner: session.owner.unwrap_or_default(),
             age: started.map(|started| now.saturating_sub(Duration::from_secs(started))),

@@ -23,6 +23,6 @@ mod turns;
 
 pub use account::LoginNews;
 pub use backoff::SeededBackoff;
-pub use inspect::{Credential, Inspection, ListedSession, Prepared};
 pub use control_plane::{Call, ControlPlane, Wait};
+pub use inspect::{Credential, Inspection, ListedSession, Prepared};
 pub use ssm::ControlPlanes;

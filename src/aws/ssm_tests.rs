@@ -254,7 +254,7 @@ async fn an_answer_that_is_too_long_is_a_failed_call() {
     let service = Service::new().await;
     let body = format!(
         r#"{{"SessionId":"a-1","TokenValue":"t","StreamUrl":"u","X":"{}"}}"#,
-        "x".repeat(1100 << 10)
+        "x".repeat(300 << 10)
     );
     let (started, _) = tokio::join!(service.plane.start(), service.answer(200, "", &body));
     let failure = started.unwrap_err();

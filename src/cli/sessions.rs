@@ -47,7 +47,11 @@ pub(super) fn sessions(args: &SessionsArgs) -> anyhow::Result<Exit> {
         for complaint in &complaints {
             output::complain(complaint);
         }
-        Ok(if complaints.is_empty() { Exit::Done } else { Exit::Temporary })
+        Ok(if complaints.is_empty() {
+            Exit::Done
+        } else {
+            Exit::Temporary
+        })
     })?
 }
 
@@ -70,7 +74,10 @@ async fn held(client: &Client) -> Result<Option<BTreeMap<String, String>>, Clien
         Err(error) => return Err(error),
     };
     let ids = status.sessions.into_iter();
-    Ok(Some(ids.filter_map(|session| Some((session.session_id?, session.name))).collect()))
+    Ok(Some(
+        ids.filter_map(|session| Some((session.session_id?, session.name)))
+            .collect(),
+    ))
 }
 
 /// One's own sessions; all there are if `all`, or if nobody says who one is.
@@ -87,7 +94,10 @@ async fn list(inspection: &Inspection, all: bool) -> Result<Vec<ListedSession>, 
             }
         }
     };
-    prepared.sessions(owner.as_deref()).await.map_err(|failure| failure.text)
+    prepared
+        .sessions(owner.as_deref())
+        .await
+        .map_err(|failure| failure.text)
 }
 
 fn holder(session: &ListedSession, held: Option<&BTreeMap<String, String>>) -> Holder {
@@ -105,7 +115,10 @@ fn show(
 ) -> serde_json::Result<String> {
     if as_json {
         let listed: Vec<_> = sessions.iter().map(|session| to_json(session, held)).collect();
-        return Ok(format!("{}\n", serde_json::to_string_pretty(&json!({ "sessions": listed }))?));
+        return Ok(format!(
+            "{}\n",
+            serde_json::to_string_pretty(&json!({ "sessions": listed }))?
+        ));
     }
     if sessions.is_empty() {
         return Ok("AWS has no active session of yours\n".to_owned());

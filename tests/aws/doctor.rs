@@ -22,10 +22,16 @@ async fn says(home: &Home, name: &str, code: i32) {
         (r"127\.0\.0\.1:\d{4,5}\b", "127.0.0.1:PORT"),
         (r"good for [0-9a-z ]+,", "good for TIME,"),
         (r"version [0-9.]+", "version V"),
-        (r"\d+ certificates are trusted, from the system's store", "N certificates are trusted, from the system's store"),
+        (
+            r"\d+ certificates are trusted, from the system's store",
+            "N certificates are trusted, from the system's store",
+        ),
         (r"(?m)^2026.*\n", ""),
     ] {
-        text = Regex::new(pattern).unwrap().replace_all(&text, replacement).into_owned();
+        text = Regex::new(pattern)
+            .unwrap()
+            .replace_all(&text, replacement)
+            .into_owned();
     }
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/aws/snapshots/{name}.txt"));
     if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
@@ -92,7 +98,9 @@ async fn a_login_that_has_expired() {
 async fn a_helper_that_fails() {
     let (_simulator, _services, _endpoint, home) = workplace().await;
     let script = home.script("helper", "echo 'the vault is sealed' >&2\nexit 2");
-    home.aws_config(&format!("[profile work]\nregion = eu-west-1\ncredential_process = {script}\n"));
+    home.aws_config(&format!(
+        "[profile work]\nregion = eu-west-1\ncredential_process = {script}\n"
+    ));
     home.configure(&config("profile = \"work\"", TARGET, 80));
     says(&home, "failing-helper", 1).await;
 }

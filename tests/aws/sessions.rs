@@ -27,8 +27,14 @@ async fn held_by_the_daemon_by_another_client_and_by_nobody() {
     assert_eq!(sessions.len(), 1);
     let session = &sessions[0];
     assert_eq!(session["session_id"], first.as_str());
-    assert_eq!((session["held_by"].as_str(), session["name"].as_str()), (Some("daemon"), Some("demo")));
-    assert_eq!((session["target"].as_str(), session["owner"].as_str()), (Some(TARGET), Some(ARN)));
+    assert_eq!(
+        (session["held_by"].as_str(), session["name"].as_str()),
+        (Some("daemon"), Some("demo"))
+    );
+    assert_eq!(
+        (session["target"].as_str(), session["owner"].as_str()),
+        (Some(TARGET), Some(ARN))
+    );
     assert_eq!(services.count("GetCallerIdentity"), 1);
     // A daemon that is killed leaves its session behind, and the next one starts another.
     daemon.stop().await;
@@ -44,7 +50,10 @@ async fn held_by_the_daemon_by_another_client_and_by_nobody() {
         })
         .await;
     let (out, _, _) = home.run(&["sessions"]).await;
-    assert!(out.contains("session demo") && out.contains("held by nobody: it ends at its idle time-out"), "{out}");
+    assert!(
+        out.contains("session demo") && out.contains("held by nobody: it ends at its idle time-out"),
+        "{out}"
+    );
     // Another home knows nothing of this daemon.
     let (_, _, _) = home.run(&["stop", "demo"]).await;
     daemon

@@ -47,7 +47,9 @@ pub(super) async fn daemon(client: Option<Client>) -> Section {
                 );
             }
         }
-        Err(ClientError::NoDaemon { .. }) => section.skipped("none runs here; `autossm run` or the systemd unit starts it"),
+        Err(ClientError::NoDaemon { .. }) => {
+            section.skipped("none runs here; `autossm run` or the systemd unit starts it")
+        }
         Err(error) => section.wrong(&error.to_string()),
     }
     section
@@ -69,7 +71,11 @@ pub(super) async fn accounts(settings: &Settings) -> Vec<Section> {
             Some("name a bundle by AWS_CA_BUNDLE or SSL_CERT_FILE, or install the system's".to_owned()),
         );
     } else {
-        network.fine(format!("{} certificates are trusted, from {}", roots.len(), roots.source()));
+        network.fine(format!(
+            "{} certificates are trusted, from {}",
+            roots.len(),
+            roots.source()
+        ));
     }
     let tls = client_config(&roots);
     let planes = ControlPlanes::new(Clock, roots, proxies);
@@ -108,9 +114,17 @@ async fn account(inspection: &Inspection, sessions: &[&SessionSettings], tls: &A
     let credential = prepared.credential();
     let lasts = credential.lasts.map_or_else(
         || "which do not say when they expire".to_owned(),
-        |lasts| format!("good for {}", span(u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX))),
+        |lasts| {
+            format!(
+                "good for {}",
+                span(u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX))
+            )
+        },
     );
-    section.fine(format!("credentials from {}, {lasts}, for {}", credential.source, credential.region));
+    section.fine(format!(
+        "credentials from {}, {lasts}, for {}",
+        credential.source, credential.region
+    ));
     // The first call shows the clock and the host.
     let listed = prepared.sessions(None).await;
     let is_cut_off = |failure: &Failure| matches!(failure.class, FailureClass::Network | FailureClass::Protocol);
@@ -168,7 +182,9 @@ async fn hosts(prepared: &Prepared, proxies: &Proxies, tls: &Arc<ClientConfig>, 
         match timeout(REACH, reach(&host, proxies, Arc::clone(&tls))).await {
             Ok(Ok(Path::Direct)) => section.fine(format!("{host} is reached, and its certificate is trusted")),
             Ok(Ok(Path::Through(proxy))) => {
-                section.fine(format!("{host} is reached through {proxy}, and its certificate is trusted"));
+                section.fine(format!(
+                    "{host} is reached through {proxy}, and its certificate is trusted"
+                ));
             }
             Ok(Err(failure)) => section.wrong(&failure.text),
             Err(_) => section.wrong(&format!(

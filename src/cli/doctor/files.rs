@@ -26,7 +26,10 @@ pub(super) fn check(environment: &Environment) -> Section {
         }
     }
     if section.findings.is_empty() {
-        section.odd("HOME is not set, so there is no ~/.aws", "set HOME, or name the files by AWS_CONFIG_FILE");
+        section.odd(
+            "HOME is not set, so there is no ~/.aws",
+            "set HOME, or name the files by AWS_CONFIG_FILE",
+        );
     }
     section
 }
@@ -49,6 +52,9 @@ fn look(path: &Path, secret: bool, section: &mut Section) {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             section.skipped(format!("{shown} is not there"));
         }
-        Err(error) => section.odd(format!("{shown} cannot be read: {error}"), format!("make it yours: chmod 600 '{shown}'")),
+        Err(error) => section.odd(
+            format!("{shown} cannot be read: {error}"),
+            format!("make it yours: chmod 600 '{shown}'"),
+        ),
     }
 }

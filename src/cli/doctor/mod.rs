@@ -122,7 +122,10 @@ pub(super) fn doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
         }
     })?;
     output::print(&show(&sections))?;
-    let worst = sections.iter().flat_map(|section| &section.findings).map(|finding| finding.verdict);
+    let worst = sections
+        .iter()
+        .flat_map(|section| &section.findings)
+        .map(|finding| finding.verdict);
     Ok(if worst.max() == Some(Verdict::Wrong) {
         Exit::Failure
     } else {

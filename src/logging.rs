@@ -18,6 +18,8 @@ use crate::daemon::LogControl;
 
 /// The level of what dependencies say.
 const DEPENDENCIES: &str = "warn";
+/// The SDK warns at each failure to get credentials, which we say once and with what helps.
+const SAID_BETTER: &str = "aws_config=error";
 const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 
 /// Why logging could not be set up.
@@ -109,7 +111,7 @@ fn filter(given: &str) -> Result<EnvFilter, LoggingError> {
 fn directives(given: &str) -> String {
     let level = given.trim().to_ascii_lowercase();
     if LEVELS.contains(&level.as_str()) {
-        format!("{DEPENDENCIES},autossm={level},autossm_proto={level}")
+        format!("{DEPENDENCIES},{SAID_BETTER},autossm={level},autossm_proto={level}")
     } else {
         given.to_owned()
     }
@@ -150,8 +152,8 @@ mod tests {
     #[test]
     fn a_level_is_for_autossm_and_directives_are_for_experts() {
         for (given, meant) in [
-            ("debug", "warn,autossm=debug,autossm_proto=debug"),
-            (" TRACE ", "warn,autossm=trace,autossm_proto=trace"),
+            ("debug", "warn,aws_config=error,autossm=debug,autossm_proto=debug"),
+            (" TRACE ", "warn,aws_config=error,autossm=trace,autossm_proto=trace"),
             ("autossm::aws=debug,warn", "autossm::aws=debug,warn"),
         ] {
             assert_eq!(directives(given), meant);

@@ -1,35 +1,29 @@
-//! One identity in one region: what AWS's shared configuration makes of a profile, loaded when first needed.
+//! One identity in one region, for all sessions that have it: its client, its credentials, and what to say while there
+//! are none.
 
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::{Duration, UNIX_EPOCH};
 
 use autossm_proto::session::{Failure, FailureClass};
-use aws_config::default_provider::credentials::DefaultCredentialsChain;
-use aws_config::default_provider::region::DefaultRegionChain;
-use aws_config::profile::ProfileFileCredentialsProvider;
-use aws_config::provider_config::ProviderConfig;
-use aws_config::{BehaviorVersion, Region};
 use aws_credential_types::Credentials;
-use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
-use aws_sdk_ssm::Client;
-use aws_sdk_ssm::config::retry::RetryConfig;
-use aws_sdk_ssm::config::timeout::TimeoutConfig;
-use aws_sdk_ssm::config::{Builder, IdentityCache, SharedHttpClient, StalledStreamProtectionConfig};
-use aws_smithy_http_client::tls::Provider;
-use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
-use tokio::sync::Mutex;
+use tokio::sync::{Notify, watch};
+use tokio::time::timeout;
 
-use super::credentials::CachedCredentials;
-use super::errors;
-use super::limit::AnswerLimit;
+use super::load::{Loaded, Setup};
 use super::preferences::Remembered;
+use super::remedy::Whose;
+use super::stamp::Stamp;
 use super::turns::Turns;
-use crate::clock::Clock;
+use crate::config::SessionSettings;
 
-/// The SDK's own limit of a call, just inside the session's 10 s, so that the error says what stalled.
-const CALL_TIMEOUT: Duration = Duration::from_secs(9);
+/// Credentials with less time left than this are fetched anew.
+const REFRESH_BEFORE: Duration = Duration::from_secs(60);
+/// Credentials that do not say when they expire are looked at again after this, in case their source has changed.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(15 * 60);
+/// How long a session's call waits for credentials: inside its own limit, so that it can say what it waited for.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// What tells one account from another, as the configuration has it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,230 +33,267 @@ pub(super) struct AccountKey {
     pub(super) endpoint_url: Option<String>,
 }
 
-/// An account with its lazily loaded client. Nothing is read and nobody is asked before the first call, and a
-/// failure is that call's failure: a profile that is missing today may be there tomorrow.
-#[derive(Debug)]
+impl AccountKey {
+    pub(super) fn of(session: &SessionSettings) -> Self {
+        Self {
+            profile: session.profile.clone(),
+            region: session.region.clone(),
+            endpoint_url: session.endpoint_url.clone(),
+        }
+    }
+}
+
+/// What the sessions of an account share. Nothing is read and nobody is asked before the first call.
+///
+/// Its [keeper](super::keeper) alone fetches, so that a helper runs once and not once for each session, and goes on when
+/// a session's attempt is given up. Everybody else reads what it has left here.
 pub(super) struct Account {
-    key: AccountKey,
-    clock: Clock,
-    loaded: Mutex<Option<Loaded>>,
-    /// Connections made so far may be dead.
-    stale: AtomicBool,
+    pub(super) key: AccountKey,
+    pub(super) setup: Setup,
+    whose: RwLock<Arc<Whose>>,
+    pub(super) held: watch::Sender<Held>,
+    /// Grows whenever sessions that wait for a login should try again.
+    pub(super) chances: watch::Sender<u64>,
+    wishes: Mutex<Wishes>,
+    wake: Notify,
+    /// Credentials that AWS refused are tried once more.
+    pub(super) probing: AtomicBool,
     /// Whose turn it is to call.
     pub(super) turns: Turns,
     /// What the account says about the life of its sessions.
-    pub(super) preferences: Mutex<Remembered>,
+    pub(super) preferences: tokio::sync::Mutex<Remembered>,
 }
 
-/// All that comes out of the configuration files.
-#[derive(Clone)]
-pub(super) struct Loaded {
-    pub(super) client: Client,
-    pub(super) region: String,
-    credentials: Arc<CachedCredentials>,
+/// What there is to call with.
+#[derive(Clone, Debug, Default)]
+pub(super) enum Held {
+    /// Nothing yet.
+    #[default]
+    Nothing,
+    Ready(Arc<Ready>),
+    /// The answer to everybody until the keeper has better news.
+    Refused(Failure),
+}
+
+/// A client with valid credentials.
+pub(super) struct Ready {
+    pub(super) loaded: Loaded,
+    pub(super) credentials: Credentials,
+    /// Since the Unix epoch: fetch anew from then on.
+    pub(super) refresh_at: Duration,
+    /// The configuration files as they were read.
+    pub(super) stamp: Stamp,
+}
+
+/// What the keeper is asked for.
+#[derive(Debug, Default)]
+pub(super) struct Wishes {
+    /// Somebody has to make a call.
+    pub(super) asked: bool,
+    /// A user wants another try now.
+    pub(super) retry: bool,
+    /// The network has changed.
+    pub(super) network: bool,
+    /// AWS does not take the credentials with this access key.
+    pub(super) refused: Option<(Failure, String)>,
+    /// AWS has taken credentials that were tried once more.
+    pub(super) proven: bool,
+}
+
+/// Tells when there is a reason to try again for a session that waits for a login.
+#[derive(Clone, Debug, Default)]
+pub struct LoginNews(Option<watch::Receiver<u64>>);
+
+impl LoginNews {
+    /// Waits for the next one; for ever where there is no account. Cancel safe.
+    pub async fn next(&mut self) {
+        if let Some(chances) = &mut self.0
+            && chances.changed().await.is_ok()
+        {
+            return;
+        }
+        std::future::pending().await
+    }
 }
 
 impl Account {
-    pub(super) fn new(key: AccountKey, clock: Clock) -> Self {
+    pub(super) fn new(key: AccountKey, setup: Setup) -> Self {
+        let whose = Whose::unknown(key.profile.as_deref());
+        let clock = setup.time.clock();
         Self {
             key,
-            clock,
-            loaded: Mutex::new(None),
-            stale: AtomicBool::new(false),
+            setup,
+            whose: RwLock::new(Arc::new(whose)),
+            held: watch::Sender::new(Held::Nothing),
+            chances: watch::Sender::new(0),
+            wishes: Mutex::new(Wishes::default()),
+            wake: Notify::new(),
+            probing: AtomicBool::new(false),
             turns: Turns::new(clock),
-            preferences: Mutex::default(),
+            preferences: tokio::sync::Mutex::default(),
         }
     }
 
-    pub(super) fn clock(&self) -> Clock {
-        self.clock
+    /// Whose credentials these are, as far as it is known.
+    pub(super) fn whose(&self) -> Arc<Whose> {
+        Arc::clone(&self.whose.read().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn profile(&self) -> Option<&str> {
-        self.key.profile.as_deref()
+    pub(super) fn set_whose(&self, whose: &Whose) {
+        *self.whose.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(whose.clone());
     }
 
-    /// The client and valid credentials for its next call; loads what is missing.
-    pub(super) async fn ready(&self) -> Result<(Loaded, Credentials), Failure> {
-        let loaded = self.loaded().await?;
-        match loaded.credentials.get().await {
-            Ok(credentials) => Ok((loaded, credentials)),
-            Err(error) => {
-                let failure = errors::of_credentials(self.profile(), &error);
-                self.heed(&failure).await;
-                Err(failure)
+    /// The client and valid credentials for its next call.
+    pub(super) async fn ready(&self) -> Result<Arc<Ready>, Failure> {
+        let mut news = self.held.subscribe();
+        let held = news.borrow_and_update().clone();
+        match &held {
+            Held::Ready(ready) if self.is_fresh(ready).await => return Ok(Arc::clone(ready)),
+            Held::Refused(failure) => {
+                self.wish(|wishes| wishes.asked = true);
+                return Err(failure.clone());
             }
+            Held::Ready(_) | Held::Nothing => {}
+        }
+        self.wish(|wishes| wishes.asked = true);
+        let answered = timeout(PATIENCE, news.changed()).await;
+        let latest = news.borrow().clone();
+        match latest {
+            Held::Ready(ready) if answered.is_ok() || self.is_valid(&ready) => Ok(ready),
+            Held::Refused(failure) => Err(failure),
+            Held::Ready(_) | Held::Nothing => Err(self.still_waiting()),
         }
     }
 
-    /// The next call makes new connections.
+    /// What there is to call with, if there is something.
+    pub(super) fn present(&self) -> Option<Arc<Ready>> {
+        match &*self.held.borrow() {
+            Held::Ready(ready) => Some(Arc::clone(ready)),
+            Held::Nothing | Held::Refused(_) => None,
+        }
+    }
+
+    /// Whether everybody who calls now is told why that is no use.
+    pub(super) fn is_refused(&self) -> bool {
+        matches!(&*self.held.borrow(), Held::Refused(_))
+    }
+
+    /// AWS has refused a call that was signed with this access key, for its credentials.
+    pub(super) fn refuse(&self, failure: &Failure, access_key: &str) {
+        let refused = (failure.clone(), access_key.to_owned());
+        self.wish(|wishes| wishes.refused = Some(refused));
+    }
+
+    /// AWS has answered a call.
+    pub(super) fn accept(&self) {
+        if self.probing.swap(false, Ordering::Relaxed) {
+            self.wish(|wishes| wishes.proven = true);
+        }
+    }
+
+    /// Another try now, because a user wants one.
+    pub(super) fn retry(&self) {
+        self.wish(|wishes| wishes.retry = true);
+    }
+
+    /// The network has changed: connections made before it may be dead without a word.
     pub(super) fn renew(&self) {
-        self.stale.store(true, Ordering::Relaxed);
+        if let Held::Ready(ready) = &*self.held.borrow() {
+            ready.loaded.renew();
+        }
+        self.wish(|wishes| wishes.network = true);
     }
 
-    /// Forgets everything loaded when `failure` is about credentials: after a login or an edit of the profile the
-    /// next call must see it.
-    pub(super) async fn heed(&self, failure: &Failure) {
-        if failure.class == FailureClass::Credentials {
-            *self.loaded.lock().await = None;
+    pub(super) fn login_news(&self) -> LoginNews {
+        LoginNews(Some(self.chances.subscribe()))
+    }
+
+    fn wish(&self, add: impl FnOnce(&mut Wishes)) {
+        add(&mut self.wishes.lock().unwrap_or_else(PoisonError::into_inner));
+        self.wake.notify_one();
+    }
+
+    pub(super) fn take_wishes(&self) -> Wishes {
+        std::mem::take(&mut self.wishes.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits for a wish. Cancel safe.
+    pub(super) async fn wished(&self) {
+        self.wake.notified().await;
+    }
+
+    /// Neither about to expire nor read from files that have changed since.
+    pub(super) async fn is_fresh(&self, ready: &Ready) -> bool {
+        self.setup.time.unix_now() < ready.refresh_at
+            && ready.loaded.watched.without_caches().look().await == ready.stamp
+    }
+
+    /// Good for a call now. Those without an expiry may have been replaced, which is not for us to guess.
+    pub(super) fn is_valid(&self, ready: &Ready) -> bool {
+        expiry(&ready.credentials).is_some_and(|expiry| self.setup.time.unix_now() < expiry)
+    }
+
+    fn still_waiting(&self) -> Failure {
+        let whose = self.whose();
+        Failure {
+            class: FailureClass::Credentials,
+            text: format!(
+                "no credentials yet{}: {} does not answer, going on to wait; {}",
+                whose.for_profile(),
+                whose.source(),
+                whose.remedy()
+            ),
         }
     }
 
-    async fn loaded(&self) -> Result<Loaded, Failure> {
-        let mut slot = self.loaded.lock().await;
-        let stale = self.stale.swap(false, Ordering::Relaxed);
-        if let Some(loaded) = slot.as_mut() {
-            if stale {
-                let config = loaded.client.config().to_builder().http_client(http_client());
-                loaded.client = Client::from_conf(config.build());
-            }
-            return Ok(loaded.clone());
-        }
-        let region = region(&self.key).await.ok_or_else(|| no_region(self.profile()))?;
-        let source = source(self.profile(), region.clone()).await;
-        let credentials = Arc::new(CachedCredentials::new(source, self.clock));
-        let provider = SharedCredentialsProvider::new(Shared(Arc::clone(&credentials)));
-        let mut loader = aws_config::defaults(BehaviorVersion::latest())
-            .region(region.clone())
-            .credentials_provider(provider);
-        if let Some(profile) = self.profile() {
-            loader = loader.profile_name(profile);
-        }
-        let config = loader.load().await;
-        let mut builder = Builder::from(&config)
-            .identity_cache(IdentityCache::no_cache()) // CachedCredentials is the cache
-            .retry_config(RetryConfig::disabled()) // there is one loop, and it is not in the SDK
-            .timeout_config(TimeoutConfig::builder().operation_timeout(CALL_TIMEOUT).build())
-            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
-            .http_client(http_client())
-            .interceptor(AnswerLimit);
-        if let Some(url) = &self.key.endpoint_url {
-            builder = builder.endpoint_url(url);
-        }
-        let loaded = Loaded {
-            client: Client::from_conf(builder.build()),
-            region: region.to_string(),
-            credentials,
-        };
-        *slot = Some(loaded.clone());
-        Ok(loaded)
-    }
-
-    /// An account that has been loaded with these credentials.
+    /// An account with these credentials, which nobody keeps.
     #[cfg(test)]
-    pub(super) async fn loaded_with(key: AccountKey, credentials: Credentials) -> Self {
-        let account = Self::new(key, Clock);
-        let mut loaded = account.loaded().await.unwrap();
-        let cached = CachedCredentials::new(SharedCredentialsProvider::new(credentials), Clock);
-        loaded.credentials = Arc::new(cached);
-        let provider = Shared(Arc::clone(&loaded.credentials));
-        let config = loaded.client.config().to_builder().credentials_provider(provider);
-        loaded.client = Client::from_conf(config.build());
-        *account.loaded.lock().await = Some(loaded);
-        account
+    pub(super) async fn loaded_with(key: AccountKey, setup: Setup, credentials: Credentials) -> Self {
+        let loaded = Loaded::with_credentials(&key, &setup, credentials).await;
+        Self::of(key, setup, loaded).await.unwrap()
+    }
+
+    /// An account for a single look, which nobody keeps: its credentials are fetched now.
+    pub(super) async fn of(key: AccountKey, setup: Setup, loaded: Loaded) -> Result<Self, Failure> {
+        let credentials = loaded.fetch().await?;
+        let stamp = loaded.watched.without_caches().look().await;
+        let ready = Ready {
+            refresh_at: refresh_at(&credentials, setup.time.unix_now()),
+            loaded,
+            credentials,
+            stamp,
+        };
+        let account = Self::new(key, setup);
+        account.held.send_replace(Held::Ready(Arc::new(ready)));
+        Ok(account)
     }
 }
 
-/// A client of its own connections, with the one crypto provider.
-fn http_client() -> SharedHttpClient {
-    let provider = Provider::Rustls(CryptoMode::AwsLc);
-    aws_smithy_http_client::Builder::new()
-        .tls_provider(provider)
-        .build_https()
-}
-
-/// The configuration's region, else the SDK's choice: the environment, the profile, the instance metadata service.
-async fn region(key: &AccountKey) -> Option<Region> {
-    if let Some(region) = &key.region {
-        return Some(Region::new(region.clone()));
-    }
-    let mut chain = DefaultRegionChain::builder();
-    if let Some(profile) = &key.profile {
-        chain = chain.profile_name(profile);
-    }
-    chain.build().region().await
-}
-
-/// Where credentials come from. A named profile goes before the environment's keys, as it does for the AWS CLI; the
-/// SDK's default chain would take the keys. The region is for a profile that assumes a role.
-async fn source(profile: Option<&str>, region: Region) -> SharedCredentialsProvider {
-    match profile {
-        Some(name) => {
-            let config = ProviderConfig::default().with_region(Some(region));
-            SharedCredentialsProvider::new(
-                ProfileFileCredentialsProvider::builder()
-                    .configure(&config)
-                    .profile_name(name)
-                    .build(),
-            )
-        }
-        None => {
-            let chain = DefaultCredentialsChain::builder().region(region);
-            SharedCredentialsProvider::new(chain.build().await)
-        }
+/// When to fetch credentials anew that were fetched `now`; both since the Unix epoch.
+pub(super) fn refresh_at(credentials: &Credentials, now: Duration) -> Duration {
+    match expiry(credentials) {
+        Some(expiry) => expiry.saturating_sub(REFRESH_BEFORE),
+        None => now.saturating_add(LOOK_AGAIN_AFTER),
     }
 }
 
-fn no_region(profile: Option<&str>) -> Failure {
-    let whose = match profile {
-        Some(profile) => format!("profile `{profile}` has no region"),
-        None => "no AWS region is configured".to_owned(),
-    };
-    Failure {
-        class: FailureClass::Rejected,
-        text: format!("{whose}; set region in autossm's configuration or in the AWS profile, or AWS_REGION"),
-    }
+fn expiry(credentials: &Credentials) -> Option<Duration> {
+    credentials.expiry()?.duration_since(UNIX_EPOCH).ok()
 }
 
-/// The cache as a provider the SDK can own.
-#[derive(Debug)]
-struct Shared(Arc<CachedCredentials>);
-
-impl ProvideCredentials for Shared {
-    fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
-    where
-        Self: 'a,
-    {
-        self.0.provide_credentials()
-    }
-}
-
-impl fmt::Debug for Loaded {
+impl fmt::Debug for Account {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loaded")
-            .field("region", &self.region)
+        f.debug_struct("Account")
+            .field("key", &self.key)
             .finish_non_exhaustive()
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_missing_region_says_what_to_do() {
-        let failure = no_region(Some("work"));
-        assert_eq!(failure.class, FailureClass::Rejected);
-        assert!(failure.text.contains("`work`") && failure.text.contains("set region"));
-    }
-
-    #[tokio::test]
-    async fn a_profile_that_does_not_exist_is_a_matter_of_credentials() {
-        let key = AccountKey {
-            profile: Some("autossm-test-without-such-a-profile".to_owned()),
-            region: Some("eu-west-1".to_owned()),
-            endpoint_url: None,
-        };
-        let account = Account::new(key, Clock);
-        let failure = account.ready().await.unwrap_err();
-        assert_eq!(failure.class, FailureClass::Credentials);
-        assert!(
-            failure.text.contains("autossm-test-without-such-a-profile")
-                && failure.text.contains("aws sso login --profile"),
-            "{}",
-            failure.text
-        );
-        // Forgotten: the next call reads the files again.
-        assert!(account.loaded.lock().await.is_none());
+impl fmt::Debug for Ready {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ready")
+            .field("loaded", &self.loaded)
+            .field("refresh_at", &self.refresh_at)
+            .finish_non_exhaustive()
     }
 }

@@ -6,6 +6,8 @@ use std::pin::Pin;
 use autossm_proto::Timestamp;
 use autossm_proto::session::{Failure, Grant, Preferences, ResumeGrant};
 
+use super::LoginNews;
+
 /// A boxed call.
 pub type Call<'a, T> = Pin<Box<dyn Future<Output = Result<T, Failure>> + Send + 'a>>;
 
@@ -24,4 +26,17 @@ pub trait ControlPlane: Send + Sync + std::fmt::Debug {
     fn preferences(&self) -> Call<'_, Preferences>;
     /// TerminateSession.
     fn terminate<'a>(&'a self, session_id: &'a str) -> Call<'a, ()>;
+
+    /// When there is a reason to try again for a session that waits for a login.
+    fn login_news(&self) -> LoginNews {
+        LoginNews::default()
+    }
+
+    /// A user wants another try now: what is known about missing credentials may be out of date.
+    fn retry_login(&self) {}
+
+    /// Which instance or container the target was at the last start, where the configuration does not say it.
+    fn resolved_target(&self) -> Option<String> {
+        None
+    }
 }

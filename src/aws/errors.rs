@@ -1,4 +1,5 @@
-//! What a failed call means: one pure table of classes, and a text that says what to do.
+//! What a failed call means, with a text that says what to do. The table of classes lies in
+//! [`classify`](crate::transport::classify), for calls and upgrades alike.
 
 use std::error::Error;
 use std::time::Duration;
@@ -8,10 +9,18 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ssm::config::http::HttpResponse;
 use aws_sdk_ssm::error::{ConnectorError, ProvideErrorMetadata, SdkError};
 
-use crate::transport::certificate_failure;
+use super::http::NotAws;
+use super::process::HelperError;
+use super::remedy::Whose;
+use crate::transport::{
+    Asked, Evidence, Reached, TOLERATED_SKEW, certificate_failure, classify, password_wanted, skew, skew_sentence,
+};
 
 /// A message of the service longer than this is cut.
 const MESSAGE_LIMIT: usize = 300;
+/// What the SDK's client says of a proxy that wants to know who asks; it has no type for it.
+const PROXY_WANTS_PASSWORD: &str = "proxy authorization required";
+const PROXY_REFUSES: &str = "tunnel error: unsuccessful";
 
 /// The calls, by the name of their permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,105 +29,105 @@ pub(super) enum Action {
     Resume,
     Terminate,
     Preferences,
+    Sessions,
+    Identity,
+    Instances,
+    ConnectionStatus,
 }
 
 impl Action {
-    pub(super) fn name(self) -> &'static str {
+    pub(super) const fn name(self) -> &'static str {
         match self {
             Self::Start => "ssm:StartSession",
             Self::Resume => "ssm:ResumeSession",
             Self::Terminate => "ssm:TerminateSession",
             Self::Preferences => "ssm:GetDocument",
+            Self::Sessions => "ssm:DescribeSessions",
+            Self::Identity => "sts:GetCallerIdentity",
+            Self::Instances => "ssm:DescribeInstanceInformation",
+            Self::ConnectionStatus => "ssm:GetConnectionStatus",
+        }
+    }
+
+    const fn asked(self) -> Asked {
+        match self {
+            Self::Start => Asked::Start,
+            Self::Resume | Self::Terminate => Asked::Session,
+            Self::Preferences | Self::Sessions | Self::Identity | Self::Instances | Self::ConnectionStatus => {
+                Asked::Other
+            }
         }
     }
 }
 
-/// A failed call without the SDK's types.
-#[derive(Clone, Copy, Debug, Default)]
-struct Evidence<'a> {
-    kind: Kind,
-    /// The error code, as in `__type`; codes are strings because many are not in AWS's own model.
-    code: Option<&'a str>,
-    status: Option<u16>,
-    retry_after: Option<Duration>,
-}
-
-/// How far the call got.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Kind {
-    /// It could not be built.
-    NotBuilt,
-    /// No answer: lookup, connection, timeout.
-    NoAnswer,
-    /// TLS failed.
-    Certificate,
-    /// There were no credentials to sign it with.
-    Unsigned,
-    /// An answer came that is not AWS's.
-    Unreadable,
-    /// The service answered with an error.
-    #[default]
-    Answered,
-}
-
-/// The failure of a call to the control plane.
-pub(super) fn of_call<E>(action: Action, profile: Option<&str>, error: &SdkError<E>) -> Failure
+/// The failure of a call to the control plane; `now` since the Unix epoch.
+pub(super) fn of_call<E>(action: Action, whose: &Whose, error: &SdkError<E>, now: Duration) -> Failure
 where
     E: ProvideErrorMetadata + Error + 'static,
 {
     let raw = error.raw_response();
+    let header = |name| raw.and_then(|raw: &HttpResponse| raw.headers().get(name));
+    let skew = header("date").and_then(|date| skew(date, now)).unwrap_or(0);
     let evidence = Evidence {
-        kind: kind(error),
+        asked: action.asked(),
+        reached: reached(error),
         code: error.code(),
         status: raw.map(|raw| raw.status().as_u16()),
-        retry_after: raw.and_then(retry_after),
+        retry_after: header("retry-after").and_then(retry_after),
+        skewed: skew.unsigned_abs() >= TOLERATED_SKEW,
     };
     if let Some(credentials) = in_chain::<CredentialsError>(error)
-        && evidence.kind == Kind::Unsigned
+        && evidence.reached == Reached::Unsigned
     {
-        return of_credentials(profile, credentials);
+        return of_credentials(whose, credentials);
     }
-    let class = class(action, &evidence);
-    let what = match (evidence.kind, error.message(), evidence.code) {
-        (Kind::Answered, Some(message), Some(code)) => format!("{} ({code})", plain(message)),
-        (Kind::Answered, Some(message), None) => plain(message),
-        (Kind::Answered, None, Some(code)) => code.to_owned(),
-        (Kind::Certificate, _, _) => certificate_failure(error).unwrap_or_else(|| "TLS failed".to_owned()),
+    let class = classify(&evidence);
+    let what = match (evidence.reached, error.message(), evidence.code) {
+        (Reached::Answered, Some(message), Some(code)) => format!("{} ({code})", plain(message)),
+        (Reached::Answered, Some(message), None) => plain(message),
+        (Reached::Answered, None, Some(code)) => code.to_owned(),
         _ => match evidence.status {
             Some(status) => format!("HTTP {status} that is not AWS's answer"),
-            None => root_cause(error),
+            None => cause(error),
         },
     };
-    let hint = hint(class, action, profile);
+    let hint = if evidence.skewed && class == FailureClass::Network && evidence.code.is_some() {
+        format!("; {}", skew_sentence(skew))
+    } else {
+        hint(class, action, whose)
+    };
     Failure {
         class,
         text: format!("{}: {what}{hint}", action.name()),
     }
 }
 
-/// The failure to get credentials, which is one of the network when their source could not be reached.
-pub(super) fn of_credentials(profile: Option<&str>, error: &CredentialsError) -> Failure {
-    let unreachable = match error {
-        // The default chain ends so when the instance metadata service, which a workstation does not have, is silent.
-        CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => false,
-        CredentialsError::ProviderTimedOut(_) => true,
-        CredentialsError::ProviderError(_) | CredentialsError::Unhandled(_) | _ => {
-            in_chain::<ConnectorError>(error).is_some_and(is_silence)
+/// The failure to get credentials: one of the network when their source could not be reached, one of the protocol when
+/// somebody else answered for it.
+pub(super) fn of_credentials(whose: &Whose, error: &CredentialsError) -> Failure {
+    let class = class_of_credentials(error);
+    let for_profile = whose.for_profile();
+    let cause = cause(error);
+    let source = whose.source();
+    let text = match class {
+        FailureClass::Credentials if in_chain::<HelperError>(error).is_some() => {
+            format!("no usable credentials{for_profile}: {cause}; {}", whose.remedy())
         }
+        FailureClass::Credentials => {
+            format!(
+                "no usable credentials{for_profile} from {source}: {cause}; {}",
+                whose.remedy()
+            )
+        }
+        FailureClass::Network
+        | FailureClass::Throttled { .. }
+        | FailureClass::AccessDenied
+        | FailureClass::TargetNotConnected
+        | FailureClass::SessionGone
+        | FailureClass::Protocol
+        | FailureClass::Rejected => format!("no credentials{for_profile} now, {source} is not reached: {cause}"),
     };
-    let whose = profile.map_or_else(String::new, |profile| format!(" for profile `{profile}`"));
-    let cause = root_cause(error);
-    if unreachable {
-        return Failure {
-            class: FailureClass::Network,
-            text: format!("the source of the credentials{whose} cannot be reached: {cause}"),
-        };
-    }
-    let hint = hint(FailureClass::Credentials, Action::Start, profile);
-    Failure {
-        class: FailureClass::Credentials,
-        text: format!("no usable AWS credentials{whose}: {cause}{hint}"),
-    }
+    Failure { class, text }
 }
 
 /// A successful answer that lacks what it must have.
@@ -129,98 +138,39 @@ pub(super) fn incomplete(action: Action, what: &str) -> Failure {
     }
 }
 
-/// The class of every failure, as a pure function.
-fn class(action: Action, evidence: &Evidence<'_>) -> FailureClass {
-    match evidence.kind {
-        Kind::NoAnswer => FailureClass::Network,
-        Kind::Certificate => FailureClass::Protocol,
-        Kind::Unsigned => FailureClass::Credentials,
-        Kind::NotBuilt => FailureClass::Rejected,
-        Kind::Unreadable | Kind::Answered => {
-            by_code(action, evidence).unwrap_or_else(|| by_status(evidence.status, evidence.retry_after))
-        }
+fn class_of_credentials(error: &CredentialsError) -> FailureClass {
+    if in_chain::<NotAws>(error).is_some() || certificate_failure(error).is_some() || proxy_failure(error).is_some() {
+        return FailureClass::Protocol;
     }
-}
-
-fn by_code(action: Action, evidence: &Evidence<'_>) -> Option<FailureClass> {
-    // Some answers carry `namespace#Code` or `Code:url`.
-    let code = evidence.code?;
-    let code = code.rsplit('#').next().unwrap_or(code);
-    let code = code.split(':').next().unwrap_or(code);
-    let class = match code {
-        "Throttling"
-        | "ThrottlingException"
-        | "ThrottledException"
-        | "RequestThrottled"
-        | "RequestThrottledException"
-        | "RequestLimitExceeded"
-        | "TooManyRequestsException"
-        | "BandwidthLimitExceeded"
-        | "LimitExceededException"
-        | "PriorRequestNotComplete"
-        | "SlowDown" => FailureClass::Throttled {
-            retry_after: evidence.retry_after,
-        },
-        "ExpiredToken"
-        | "ExpiredTokenException"
-        | "RequestExpired"
-        | "UnrecognizedClientException"
-        | "InvalidClientTokenId"
-        | "InvalidAccessKeyId"
-        | "InvalidToken"
-        | "InvalidSignatureException"
-        | "SignatureDoesNotMatch"
-        | "IncompleteSignature"
-        | "IncompleteSignatureException"
-        | "MissingAuthenticationToken"
-        | "MissingAuthenticationTokenException"
-        | "AuthFailure"
-        | "RequestTimeTooSkewed" => FailureClass::Credentials,
-        "AccessDenied" | "AccessDeniedException" | "UnauthorizedOperation" | "NotAuthorized" | "OptInRequired" => {
-            FailureClass::AccessDenied
+    match error {
+        // The default chain ends so when the instance metadata service, which a workstation does not have, is silent.
+        CredentialsError::CredentialsNotLoaded(_) | CredentialsError::InvalidConfiguration(_) => {
+            FailureClass::Credentials
         }
-        "TargetNotConnected" => FailureClass::TargetNotConnected,
-        "DoesNotExistException" => match action {
-            Action::Start => FailureClass::Rejected,
-            Action::Resume | Action::Terminate => FailureClass::SessionGone,
-            Action::Preferences => FailureClass::Rejected,
-        },
-        "InternalServerError"
-        | "InternalFailure"
-        | "InternalError"
-        | "ServiceUnavailable"
-        | "ServiceUnavailableException" => FailureClass::Network,
-        _ => return None,
-    };
-    Some(class)
-}
-
-fn by_status(status: Option<u16>, retry_after: Option<Duration>) -> FailureClass {
-    match status {
-        Some(429) => FailureClass::Throttled { retry_after },
-        Some(401) => FailureClass::Credentials,
-        Some(403) => FailureClass::AccessDenied,
-        // A proxy's or load balancer's word for "not now".
-        Some(407 | 408) => FailureClass::Network,
-        Some(400..=499) => FailureClass::Rejected,
-        // Success or a redirect that cannot be read: somebody else answers for AWS.
-        Some(200..=399) => FailureClass::Protocol,
-        Some(_) | None => FailureClass::Network,
+        CredentialsError::ProviderTimedOut(_) => FailureClass::Network,
+        CredentialsError::ProviderError(_) | CredentialsError::Unhandled(_) | _ => {
+            if in_chain::<ConnectorError>(error).is_some_and(is_silence) {
+                FailureClass::Network
+            } else {
+                FailureClass::Credentials
+            }
+        }
     }
 }
 
 /// What the user can do, after a semicolon.
-fn hint(class: FailureClass, action: Action, profile: Option<&str>) -> String {
-    let option = profile.map_or_else(String::new, |profile| format!(" --profile {profile}"));
+fn hint(class: FailureClass, action: Action, whose: &Whose) -> String {
     match class {
-        FailureClass::Credentials => format!(
-            "; log in (with SSO: `aws sso login{option}`), check the profile with \
-             `aws sts get-caller-identity{option}` and the machine's clock"
-        ),
-        FailureClass::AccessDenied => format!(
-            "; the identity needs {} here, `aws sts get-caller-identity{option}` shows which it is",
-            action.name()
-        ),
+        FailureClass::Credentials => format!("; {}", whose.remedy()),
+        FailureClass::AccessDenied => {
+            let option = whose
+                .profile()
+                .map_or_else(String::new, |profile| format!(" --profile {profile}"));
+            format!(
+                "; the identity needs {} here, `aws sts get-caller-identity{option}` shows which it is",
+                action.name()
+            )
+        }
         FailureClass::TargetNotConnected => {
             "; the target is off, or its agent does not reach Session Manager: trying until it does".to_owned()
         }
@@ -231,24 +181,28 @@ fn hint(class: FailureClass, action: Action, profile: Option<&str>) -> String {
     }
 }
 
-fn kind<E>(error: &SdkError<E>) -> Kind
+fn reached<E>(error: &SdkError<E>) -> Reached
 where
     E: Error + 'static,
 {
     match error {
-        SdkError::ServiceError(_) => return Kind::Answered,
-        SdkError::ResponseError(_) => return Kind::Unreadable,
-        SdkError::TimeoutError(_) => return Kind::NoAnswer,
+        SdkError::ServiceError(_) => return Reached::Answered,
+        SdkError::ResponseError(_) => return Reached::Unreadable,
+        SdkError::TimeoutError(_) => return Reached::NoAnswer,
         SdkError::ConstructionFailure(_) | SdkError::DispatchFailure(_) | _ => {}
     }
     if in_chain::<CredentialsError>(error).is_some() {
-        Kind::Unsigned
+        Reached::Unsigned
+    } else if in_chain::<NotAws>(error).is_some() {
+        Reached::Stranger
     } else if certificate_failure(error).is_some() {
-        Kind::Certificate
+        Reached::Certificate
+    } else if proxy_failure(error).is_some() {
+        Reached::Proxy
     } else if matches!(error, SdkError::ConstructionFailure(_)) {
-        Kind::NotBuilt
+        Reached::NotBuilt
     } else {
-        Kind::NoAnswer
+        Reached::NoAnswer
     }
 }
 
@@ -257,14 +211,32 @@ fn is_silence(error: &ConnectorError) -> bool {
 }
 
 /// Whole seconds; the other form, a date, is not used by AWS.
-fn retry_after(response: &HttpResponse) -> Option<Duration> {
-    let seconds = response.headers().get("retry-after")?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+fn retry_after(text: &str) -> Option<Duration> {
+    Some(Duration::from_secs(text.trim().parse().ok()?))
 }
 
 /// The first error of that type among `error` and its sources.
 fn in_chain<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<&'a T> {
     std::iter::successors(Some(error), |error| (*error).source()).find_map(<dyn Error>::downcast_ref)
+}
+
+/// What a proxy does not want, by the words of the SDK's client.
+fn proxy_failure(error: &(dyn Error + 'static)) -> Option<String> {
+    let text = root_cause(error);
+    if text.contains(PROXY_WANTS_PASSWORD) {
+        Some(format!("the proxy: {}", password_wanted(false)))
+    } else if text.contains(PROXY_REFUSES) {
+        Some("the proxy does not let this host through; ask who runs it, or put the host into NO_PROXY".to_owned())
+    } else {
+        None
+    }
+}
+
+/// The fact, for people.
+fn cause(error: &(dyn Error + 'static)) -> String {
+    certificate_failure(error)
+        .or_else(|| proxy_failure(error))
+        .unwrap_or_else(|| root_cause(error))
 }
 
 /// The innermost text, which is the one with the fact in it.

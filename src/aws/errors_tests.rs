@@ -1,108 +1,23 @@
-//! The table of classes, row by row.
+//! Credentials' failures row by row; those of calls are in `transport/classify_tests.rs` and `ssm_tests.rs`.
 
 use std::io;
 
 use super::*;
 
-fn answered(status: u16, code: &'static str) -> Evidence<'static> {
-    Evidence {
-        kind: Kind::Answered,
-        code: Some(code).filter(|code| !code.is_empty()),
-        status: Some(status),
-        retry_after: None,
-    }
+fn whose() -> Whose {
+    Whose::unknown(Some("work"))
 }
 
 #[test]
-fn every_answer_has_its_class() {
-    use FailureClass as Class;
-    let throttled = Class::Throttled { retry_after: None };
-    let rows = [
-        (400, "ThrottlingException", throttled),
-        (400, "Throttling", throttled),
-        (400, "RequestLimitExceeded", throttled),
-        (429, "", throttled),
-        (400, "ExpiredToken", Class::Credentials),
-        (400, "ExpiredTokenException", Class::Credentials),
-        (400, "UnrecognizedClientException", Class::Credentials),
-        (403, "InvalidSignatureException", Class::Credentials),
-        (403, "SignatureDoesNotMatch", Class::Credentials),
-        (400, "aws.auth#ExpiredTokenException", Class::Credentials),
-        (400, "ExpiredTokenException:http://x/", Class::Credentials),
-        (401, "", Class::Credentials),
-        (400, "AccessDeniedException", Class::AccessDenied),
-        (403, "AccessDenied", Class::AccessDenied),
-        (403, "", Class::AccessDenied),
-        (400, "TargetNotConnected", Class::TargetNotConnected),
-        (400, "DoesNotExistException", Class::SessionGone),
-        (400, "InvalidDocument", Class::Rejected),
-        (400, "InvalidParameters", Class::Rejected),
-        (400, "ValidationException", Class::Rejected),
-        (400, "SomethingNew", Class::Rejected),
-        (404, "", Class::Rejected),
-        (500, "InternalServerError", Class::Network),
-        (400, "InternalServerError", Class::Network),
-        (503, "ServiceUnavailable", Class::Network),
-        (502, "", Class::Network),
-        (503, "SlowDown", throttled),
-        (407, "", Class::Network),
-        (302, "", Class::Protocol),
-    ];
-    for (status, code, expected) in rows {
-        let got = class(Action::Resume, &answered(status, code));
-        assert_eq!(got, expected, "{status} {code}");
-    }
-}
-
-#[test]
-fn what_does_not_exist_at_a_start_is_not_the_session() {
-    let evidence = answered(400, "DoesNotExistException");
-    assert_eq!(class(Action::Start, &evidence), FailureClass::Rejected);
-    assert_eq!(class(Action::Terminate, &evidence), FailureClass::SessionGone);
-}
-
-#[test]
-fn calls_without_an_answer_have_a_class_by_kind() {
-    for (kind, expected) in [
-        (Kind::NoAnswer, FailureClass::Network),
-        (Kind::Certificate, FailureClass::Protocol),
-        (Kind::Unsigned, FailureClass::Credentials),
-        (Kind::NotBuilt, FailureClass::Rejected),
-        (Kind::Answered, FailureClass::Network),
-    ] {
-        let evidence = Evidence {
-            kind,
-            ..Evidence::default()
-        };
-        assert_eq!(class(Action::Start, &evidence), expected, "{kind:?}");
-    }
-    // A captive network's page.
-    let page = Evidence {
-        kind: Kind::Unreadable,
-        status: Some(200),
-        ..Evidence::default()
-    };
-    assert_eq!(class(Action::Start, &page), FailureClass::Protocol);
-}
-
-#[test]
-fn the_wait_that_throttling_asks_for_is_kept() {
-    let retry_after = Some(Duration::from_secs(9));
-    for code in ["ThrottlingException", ""] {
-        let evidence = Evidence {
-            retry_after,
-            ..answered(429, code)
-        };
-        assert_eq!(
-            class(Action::Resume, &evidence),
-            FailureClass::Throttled { retry_after }
-        );
-    }
-}
-
-#[test]
-fn credentials_that_cannot_be_fetched_for_want_of_a_network_are_a_network_failure() {
+fn credentials_that_cannot_be_fetched_have_a_class_by_cause() {
     let refused = || ConnectorError::io(io::Error::from(io::ErrorKind::ConnectionRefused).into());
+    let tls = || {
+        let error = rustls::Error::InvalidCertificate(rustls::CertificateError::UnknownIssuer);
+        ConnectorError::io(io::Error::new(io::ErrorKind::InvalidData, error).into())
+    };
+    let proxy = || ConnectorError::io(io::Error::other("tunnel error: proxy authorization required").into());
+    let portal = || ConnectorError::other(NotAws::of("oidc", 302).into(), None);
+    let helper = || CredentialsError::provider_error(HelperError::Hangs(Duration::from_secs(60)));
     let rows = [
         (CredentialsError::provider_error(refused()), FailureClass::Network),
         (CredentialsError::unhandled(refused()), FailureClass::Network),
@@ -120,12 +35,30 @@ fn credentials_that_cannot_be_fetched_for_want_of_a_network_are_a_network_failur
             CredentialsError::invalid_configuration("a loop of profiles"),
             FailureClass::Credentials,
         ),
+        (helper(), FailureClass::Credentials),
+        (CredentialsError::provider_error(tls()), FailureClass::Protocol),
+        (CredentialsError::provider_error(proxy()), FailureClass::Protocol),
+        (CredentialsError::provider_error(portal()), FailureClass::Protocol),
+        (CredentialsError::not_loaded(portal()), FailureClass::Protocol),
     ];
     for (error, expected) in rows {
-        let failure = of_credentials(Some("work"), &error);
+        let failure = of_credentials(&whose(), &error);
         assert_eq!(failure.class, expected, "{}", failure.text);
-        assert!(failure.text.contains("`work`"));
+        assert!(failure.text.contains("`work`"), "{}", failure.text);
+        let helps = failure.text.contains("get-caller-identity --profile work");
+        assert_eq!(helps, expected == FailureClass::Credentials, "{}", failure.text);
     }
+}
+
+#[test]
+fn a_proxy_that_wants_a_password_is_told_from_aws() {
+    let error = ConnectorError::io(io::Error::other("tunnel error: proxy authorization required").into());
+    let failure = of_credentials(&whose(), &CredentialsError::provider_error(error));
+    assert!(
+        failure.text.contains("http://USER:PASSWORD@HOST:PORT"),
+        "{}",
+        failure.text
+    );
 }
 
 #[test]

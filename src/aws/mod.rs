@@ -2,15 +2,27 @@
 
 mod account;
 mod backoff;
+mod calls;
 mod control_plane;
-mod credentials;
 mod errors;
-mod limit;
+mod gate;
+mod http;
+mod inspect;
+mod keeper;
+mod load;
 mod preferences;
+mod process;
+mod profile;
+mod remedy;
 mod signing;
 mod ssm;
+mod stamp;
+mod targets;
+mod time;
 mod turns;
 
+pub use account::LoginNews;
 pub use backoff::SeededBackoff;
 pub use control_plane::{Call, ControlPlane, Wait};
+pub use inspect::{Credential, Inspection, ListedSession, Prepared};
 pub use ssm::ControlPlanes;

@@ -10,6 +10,7 @@ use aws_sigv4::http_request::{
     PercentEncodingMode, SignableBody, SignableRequest, SigningSettings, UriPathNormalizationMode, sign,
 };
 use aws_sigv4::sign::v4::SigningParams;
+use rustls::ClientConfig;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 
 use super::account::Account;
@@ -28,15 +29,38 @@ impl Signer {
     }
 
     async fn sign_now(&self, url: &StreamUrl) -> Result<Vec<(HeaderName, HeaderValue)>, Failure> {
-        let (loaded, credentials) = self.account.ready().await?;
-        let now = self.account.clock().unix_now();
-        sign_upgrade(url, credentials, &loaded.region, now)
+        let ready = self.account.ready().await?;
+        let region = &ready.loaded.region;
+        if let Some(other) = url.region().filter(|other| other != region) {
+            return Err(Failure {
+                class: FailureClass::Protocol,
+                text: format!("the data channel's address is refused: it is in {other}, the session in {region}"),
+            });
+        }
+        let now = self.account.setup.time.unix_now();
+        sign_upgrade(url, ready.credentials.clone(), &ready.loaded.region, now)
     }
 }
 
 impl UpgradeSigner for Signer {
     fn sign<'a>(&'a self, url: &'a StreamUrl) -> Signature<'a> {
         Box::pin(self.sign_now(url))
+    }
+
+    fn tls(&self) -> Option<Arc<ClientConfig>> {
+        self.account.present()?.loaded.tls.clone()
+    }
+
+    fn refused(&self, failure: &Failure) {
+        if failure.class == FailureClass::Credentials
+            && let Some(ready) = self.account.present()
+        {
+            let failure = Failure {
+                class: failure.class,
+                text: format!("{}; {}", failure.text, self.account.whose().remedy()),
+            };
+            self.account.refuse(&failure, ready.credentials.access_key_id());
+        }
     }
 }
 

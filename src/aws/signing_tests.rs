@@ -4,6 +4,7 @@ use sha2::{Digest, Sha256};
 
 use super::*;
 use crate::aws::account::AccountKey;
+use crate::aws::load::Setup;
 
 /// 2026-11-23T00:00:00Z.
 const NOW: Duration = Duration::from_secs(1_795_392_000);
@@ -121,7 +122,8 @@ async fn the_signer_uses_the_accounts_credentials_and_region() {
         endpoint_url: None,
     };
     let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
-    let signer = Signer::new(Arc::new(Account::loaded_with(key, credentials).await));
+    let account = Account::loaded_with(key, Setup::plain(), credentials).await;
+    let signer = Signer::new(Arc::new(account));
     let url = StreamUrl::parse("ws://localhost:1/x").unwrap();
     let signed = signer.sign(&url).await.unwrap();
     let (_, value) = signed.iter().find(|(name, _)| name == "authorization").unwrap();

@@ -5,17 +5,24 @@ use std::fmt;
 use std::sync::Arc;
 
 use autossm_proto::Timestamp;
-use autossm_proto::session::{Failure, FailureClass, Grant, Preferences, ResumeGrant, Secret};
-use aws_sdk_ssm::error::{ProvideErrorMetadata, SdkError};
+use autossm_proto::session::{Failure, Grant, Preferences, ResumeGrant, Secret};
+use aws_sdk_ssm::error::ProvideErrorMetadata;
+use tokio::task::JoinSet;
 
 use super::account::{Account, AccountKey};
+use super::calls::Calls;
 use super::errors::{self, Action};
+use super::inspect::Inspection;
+use super::keeper;
+use super::load::Setup;
 use super::preferences;
 use super::signing::Signer;
-use super::{Call, ControlPlane, Wait};
+use super::targets::Target;
+use super::time::ServiceTime;
+use super::{Call, ControlPlane, LoginNews, Wait};
 use crate::clock::Clock;
 use crate::config::{ForwardSettings, Listen, SessionSettings};
-use crate::transport::UpgradeSigner;
+use crate::transport::{Proxies, Roots, UpgradeSigner};
 
 /// Bytes of a SessionId, with room.
 const LONGEST_SESSION_ID: usize = 256;
@@ -24,24 +31,33 @@ const LONGEST_SESSION_ID: usize = 256;
 /// connections and credentials.
 #[derive(Debug)]
 pub struct ControlPlanes {
-    clock: Clock,
+    setup: Setup,
     accounts: BTreeMap<AccountKey, Arc<Account>>,
+    /// One task for each account; they end with this value.
+    keepers: JoinSet<()>,
 }
 
 impl ControlPlanes {
     /// Without accounts yet. Nothing here blocks, reads a file or asks anybody: the calls do, and report it.
-    pub fn new(clock: Clock) -> Self {
+    pub fn new(clock: Clock, roots: Roots, proxies: Proxies) -> Self {
+        let setup = Setup {
+            roots: Arc::new(roots),
+            proxies,
+            time: ServiceTime::new(clock),
+        };
         Self {
-            clock,
+            setup,
             accounts: BTreeMap::new(),
+            keepers: JoinSet::new(),
         }
     }
 
-    /// The control plane of a session.
+    /// The control plane of a session. Needs a tokio runtime, as its calls do.
     pub fn control_plane(&mut self, session: &SessionSettings) -> Arc<dyn ControlPlane> {
         let request = StartRequest::new(session);
         Arc::new(SsmControlPlane {
             account: self.account(session),
+            target: Target::new(&session.target),
             request,
         })
     }
@@ -49,6 +65,11 @@ impl ControlPlanes {
     /// Signs the data channels of a session, for its [`Dialer`](crate::transport::Dialer).
     pub fn signer(&mut self, session: &SessionSettings) -> Arc<dyn UpgradeSigner> {
         Arc::new(Signer::new(self.account(session)))
+    }
+
+    /// Looks at the account of a session, for a person.
+    pub fn inspect(&self, session: &SessionSettings) -> Inspection {
+        Inspection::new(AccountKey::of(session), self.setup.clone())
     }
 
     /// The network has changed: connections made before it may be dead without a word, so the next calls make new ones.
@@ -59,30 +80,27 @@ impl ControlPlanes {
     }
 
     fn account(&mut self, session: &SessionSettings) -> Arc<Account> {
-        let key = AccountKey {
-            profile: session.profile.clone(),
-            region: session.region.clone(),
-            endpoint_url: session.endpoint_url.clone(),
-        };
-        let clock = self.clock;
-        let account = self
-            .accounts
-            .entry(key.clone())
-            .or_insert_with(|| Arc::new(Account::new(key, clock)));
-        Arc::clone(account)
+        let key = AccountKey::of(session);
+        if let Some(account) = self.accounts.get(&key) {
+            return Arc::clone(account);
+        }
+        let account = Arc::new(Account::new(key.clone(), self.setup.clone()));
+        self.keepers.spawn(keeper::keep(Arc::clone(&account)));
+        self.accounts.insert(key, Arc::clone(&account));
+        account
     }
 }
 
 /// One session's calls. They go out once each: waiting and trying again is the session's decision.
 pub(super) struct SsmControlPlane {
     account: Arc<Account>,
+    target: Target,
     request: StartRequest,
 }
 
-/// What StartSession is given.
+/// What StartSession is given besides its target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct StartRequest {
-    target: String,
     document: &'static str,
     parameters: Vec<(&'static str, String)>,
     reason: Option<String>,
@@ -92,7 +110,6 @@ impl StartRequest {
     fn new(session: &SessionSettings) -> Self {
         let (document, parameters) = document(&session.forward);
         Self {
-            target: session.target.clone(),
             document,
             parameters,
             reason: session.reason.clone(),
@@ -123,20 +140,20 @@ fn document(forward: &ForwardSettings) -> (&'static str, Vec<(&'static str, Stri
 
 impl SsmControlPlane {
     async fn start_session(&self) -> Result<Grant, Failure> {
-        let (loaded, _) = self.account.ready().await?;
-        let mut call = loaded
-            .client
+        let calls = Calls::with(&self.account).await?;
+        let target = self.target.resolve(&calls).await?;
+        let mut call = calls
+            .client()
             .start_session()
-            .target(&self.request.target)
+            .target(target)
             .document_name(self.request.document)
             .set_reason(self.request.reason.clone());
         for (name, value) in &self.request.parameters {
             call = call.parameters(*name, vec![value.clone()]);
         }
-        let answer = match call.send().await {
-            Ok(answer) => answer,
-            Err(error) => return Err(self.failure(Action::Start, &error).await),
-        };
+        let answer = calls.answered(Action::Start, call.send().await);
+        self.target.started(&answer);
+        let answer = answer?;
         let missing = |what| errors::incomplete(Action::Start, what);
         let token = given(answer.token_value).ok_or_else(|| missing("TokenValue"))?;
         Ok(Grant {
@@ -149,31 +166,26 @@ impl SsmControlPlane {
     }
 
     async fn resume_session(&self, session_id: &str) -> Result<ResumeGrant, Failure> {
-        let (loaded, _) = self.account.ready().await?;
-        let sent = loaded.client.resume_session().session_id(session_id).send();
-        match sent.await {
-            Ok(answer) => Ok(ResumeGrant {
-                token: given(answer.token_value).map(Secret::new),
-                stream_url: given(answer.stream_url),
-            }),
-            Err(error) => Err(self.failure(Action::Resume, &error).await),
-        }
+        let calls = Calls::with(&self.account).await?;
+        let sent = calls.client().resume_session().session_id(session_id).send().await;
+        let answer = calls.answered(Action::Resume, sent)?;
+        Ok(ResumeGrant {
+            token: given(answer.token_value).map(Secret::new),
+            stream_url: given(answer.stream_url),
+        })
     }
 
     async fn terminate_session(&self, session_id: &str) -> Result<(), Failure> {
-        let (loaded, _) = self.account.ready().await?;
-        let sent = loaded.client.terminate_session().session_id(session_id).send();
-        match sent.await {
-            Ok(_) => Ok(()),
-            Err(error) => Err(self.failure(Action::Terminate, &error).await),
-        }
+        let calls = Calls::with(&self.account).await?;
+        let sent = calls.client().terminate_session().session_id(session_id).send().await;
+        calls.answered(Action::Terminate, sent).map(|_answer| ())
     }
 
     async fn read_preferences(&self) -> Result<Preferences, Failure> {
-        if self.request.target.starts_with("ecs:") {
+        if self.target.is_container() {
             return Ok(preferences::OF_CONTAINERS);
         }
-        let clock = self.account.clock();
+        let clock = self.account.setup.time.clock();
         // Held while one asks for all.
         let mut remembered = self.account.preferences.lock().await;
         if let Some(answer) = remembered.get(clock.now()) {
@@ -185,32 +197,24 @@ impl SsmControlPlane {
     }
 
     async fn ask_preferences(&self) -> Result<Preferences, Failure> {
-        let (loaded, _) = self.account.ready().await?;
-        let sent = loaded.client.get_document().name(preferences::DOCUMENT).send();
+        let calls = Calls::with(&self.account).await?;
+        let sent = calls.client().get_document().name(preferences::DOCUMENT).send();
         match sent.await {
             Ok(answer) => Ok(preferences::read(answer.content().unwrap_or_default())),
             // Nobody has changed the preferences: AWS's own.
             Err(error) if error.code() == Some("InvalidDocument") => Ok(Preferences::default()),
             // A document that may not be read says nothing about credentials that work.
-            Err(error) => Err(errors::of_call(Action::Preferences, self.account.profile(), &error)),
+            Err(error) => Err(calls.describe(Action::Preferences, &error)),
         }
-    }
-
-    async fn failure<E>(&self, action: Action, error: &SdkError<E>) -> Failure
-    where
-        E: ProvideErrorMetadata + std::error::Error + Send + Sync + 'static,
-    {
-        let failure = errors::of_call(action, self.account.profile(), error);
-        self.account.heed(&failure).await;
-        if let FailureClass::Throttled { retry_after } = failure.class {
-            self.account.turns.throttled(retry_after);
-        }
-        failure
     }
 }
 
 impl ControlPlane for SsmControlPlane {
     fn turn(&self, due: Timestamp) -> Wait<'_> {
+        if self.account.is_refused() {
+            // It will be told so, without a call.
+            return Box::pin(std::future::ready(()));
+        }
         Box::pin(self.account.turns.turn(due))
     }
 
@@ -228,6 +232,18 @@ impl ControlPlane for SsmControlPlane {
 
     fn terminate<'a>(&'a self, session_id: &'a str) -> Call<'a, ()> {
         Box::pin(self.terminate_session(session_id))
+    }
+
+    fn login_news(&self) -> LoginNews {
+        self.account.login_news()
+    }
+
+    fn retry_login(&self) {
+        self.account.retry();
+    }
+
+    fn resolved_target(&self) -> Option<String> {
+        self.target.resolved()
     }
 }
 

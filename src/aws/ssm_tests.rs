@@ -46,12 +46,16 @@ impl Service {
             endpoint_url: Some(url),
         };
         let credentials = Credentials::new("AKIDEXAMPLE", "secret", None, None, "test");
-        let account = Arc::new(Account::loaded_with(key, credentials).await);
+        let account = Arc::new(Account::loaded_with(key, Setup::plain(), credentials).await);
         let listen = vec![Listen::Localhost(15432)];
         let request = StartRequest::new(&settings(Some("db.internal"), listen));
         Self {
             listener,
-            plane: SsmControlPlane { account, request },
+            plane: SsmControlPlane {
+                account,
+                target: Target::new("i-0123456789abcdef0"),
+                request,
+            },
         }
     }
 
@@ -108,9 +112,9 @@ fn the_document_follows_the_forward() {
     assert!(parameters.contains(&("localPortNumber", "0".to_owned())));
 }
 
-#[test]
-fn sessions_of_one_account_share_it() {
-    let mut planes = ControlPlanes::new(Clock);
+#[tokio::test]
+async fn sessions_of_one_account_share_it() {
+    let mut planes = ControlPlanes::new(Clock, Roots::of_process(), Proxies::none());
     let first = settings(None, Vec::new());
     let mut other = first.clone();
     assert!(Arc::ptr_eq(&planes.account(&first), &planes.account(&other)));
@@ -185,7 +189,12 @@ async fn errors_are_classified_and_say_what_to_do() {
             Class::Throttled { retry_after: wait },
             "ssm:ResumeSession",
         ),
-        (400, "ExpiredTokenException", Class::Credentials, "aws sso login"),
+        (
+            400,
+            "ExpiredTokenException",
+            Class::Credentials,
+            "(ExpiredTokenException); ",
+        ),
         (
             400,
             "AccessDeniedException",
@@ -274,15 +283,16 @@ async fn nothing_prints_credentials() {
         endpoint_url: None,
     };
     let credentials = Credentials::new("AKIDEXAMPLE", CANARY, Some(CANARY.to_owned()), None, "test");
-    let account = Arc::new(Account::loaded_with(key, credentials).await);
-    let (loaded, _) = account.ready().await.unwrap();
+    let account = Arc::new(Account::loaded_with(key, Setup::plain(), credentials).await);
+    let ready = account.ready().await.unwrap();
     let request = StartRequest::new(&settings(None, Vec::new()));
     let plane = SsmControlPlane {
         account: Arc::clone(&account),
+        target: Target::new("i-0"),
         request,
     };
     let signer = Signer::new(Arc::clone(&account));
-    let printed = format!("{account:?} {loaded:?} {plane:?} {signer:?} {:?}", loaded.client);
+    let printed = format!("{account:?} {ready:?} {plane:?} {signer:?} {:?}", ready.loaded.client);
     assert!(!printed.contains(CANARY), "{printed}");
 }
 

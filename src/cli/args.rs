@@ -52,6 +52,10 @@ pub(super) enum Command {
     Reload(DaemonArgs),
     /// Wait until a session is in a phase
     Wait(WaitArgs),
+    /// Show the sessions AWS has, which of them the daemon holds, and which nobody does
+    Sessions(SessionsArgs),
+    /// Look whether all is right that a session needs, and say what to do where it is not
+    Doctor(DoctorArgs),
     /// Show what happens, one JSON object a line
     Events(DaemonArgs),
     /// Show or change what the daemon logs, until it is started again
@@ -138,6 +142,28 @@ pub(super) struct WaitArgs {
     /// How long; 0s only looks
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = humantime::parse_duration)]
     pub(super) timeout: Duration,
+    #[command(flatten)]
+    pub(super) socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SessionsArgs {
+    /// Those of others as well
+    #[arg(long)]
+    pub(super) all: bool,
+    /// One JSON document for programs
+    #[arg(long)]
+    pub(super) json: bool,
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
+    #[command(flatten)]
+    pub(super) socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct DoctorArgs {
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
     #[command(flatten)]
     pub(super) socket: SocketArg,
 }

@@ -4,6 +4,7 @@
 
 mod args;
 mod check;
+mod doctor;
 mod events;
 mod exit;
 mod history;
@@ -14,6 +15,7 @@ mod reload;
 mod render;
 mod run;
 mod runtime;
+mod sessions;
 mod status;
 mod table;
 mod wait;
@@ -63,6 +65,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Stop(args) => order::give(&args, Order::Stop),
         Command::Reload(args) => reload::reload(&args),
         Command::Wait(args) => wait::wait(&args),
+        Command::Sessions(args) => sessions::sessions(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Events(args) => events::events(&args),
         Command::LogLevel(args) => log_level::log_level(&args),
     }

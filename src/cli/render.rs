@@ -84,7 +84,7 @@ pub(super) fn session(session: &SessionStatus) -> String {
     let mut table = Table::new([sanitise(&session.name), String::new()]);
     for (label, value) in [
         ("phase", phase),
-        ("target", sanitise(&session.target)),
+        ("target", target(session)),
         ("AWS session", optional(session.session_id.as_deref())),
         ("agent", optional(session.agent_version.as_deref())),
         ("listens on", listeners(session)),
@@ -157,6 +157,14 @@ fn notes(session: &SessionStatus) -> Vec<String> {
     notes
 }
 
+fn target(session: &SessionStatus) -> String {
+    let target = sanitise(&session.target);
+    match &session.instance {
+        Some(instance) => format!("{target} ({})", sanitise(instance)),
+        None => target,
+    }
+}
+
 fn listeners(session: &SessionStatus) -> String {
     if session.listeners.is_empty() {
         return "-".to_owned();
@@ -172,7 +180,7 @@ fn round_trip(micros: u64) -> String {
 }
 
 /// A time span by its two largest units.
-fn span(millis: u64) -> String {
+pub(super) fn span(millis: u64) -> String {
     let seconds = millis / 1000;
     let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
     if seconds == 0 {

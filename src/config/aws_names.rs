@@ -8,15 +8,34 @@ use hyper::Uri;
 use super::document::Entry;
 use super::problem::Problems;
 
+/// EC2's limits for a tag, in characters.
+const LONGEST_TAG_KEY: usize = 128;
+const LONGEST_TAG_VALUE: usize = 256;
+
 pub(super) fn check_target(target: &Entry<String>, problems: &mut Problems) {
     let text = target.value.as_str();
-    let mut hint = "write an instance id (i-..., mi-...) or ecs:CLUSTER_TASK_RUNTIME".to_owned();
+    let mut hint = "write an instance id (i-..., mi-...), tag:KEY=VALUE or ecs:CLUSTER_TASK_RUNTIME".to_owned();
     const FIND: &str = "; `aws ssm describe-instance-information` lists what there is";
     let message = if text.trim().is_empty() {
         return;
-    } else if text.starts_with("tag:") {
-        hint += FIND;
-        "a target cannot be looked up by its tags yet".to_owned()
+    } else if let Some(tag) = text.strip_prefix("tag:") {
+        match tag.split_once('=') {
+            Some((key, value)) if !key.trim().is_empty() && !value.trim().is_empty() => {
+                if key.chars().count() <= LONGEST_TAG_KEY && value.chars().count() <= LONGEST_TAG_VALUE {
+                    return;
+                }
+                hint = "a tag's key has at most 128 characters, its value 256".to_owned();
+                "no tag is that long".to_owned()
+            }
+            Some(_) => {
+                hint = "write it like tag:Name=bastion".to_owned();
+                "the tag has no key or no value".to_owned()
+            }
+            None => {
+                hint = "write it like tag:Name=bastion".to_owned();
+                "the tag has no value".to_owned()
+            }
+        }
     } else if text.contains(char::is_whitespace) {
         "a target has no blanks in it".to_owned()
     } else if let Some(rest) = text.strip_prefix("ecs:") {

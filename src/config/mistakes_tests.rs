@@ -80,7 +80,7 @@ const WHOLE: &[(&str, &str)] = &[
 const SESSIONS: &[(&str, &str, &str)] = &[
     ("The name of an instance instead of its id", "bastion", "{ listen = \":5432\", port = 5432 }"),
     ("The letter O for a zero", "i-O123456789abcdef", "{ listen = \":5432\", port = 5432 }"),
-    ("A tag", "tag:Name=bastion", "{ listen = \":5432\", port = 5432 }"),
+    ("A tag without a value", "tag:Name", "{ listen = \":5432\", port = 5432 }"),
     ("Half a container", "ecs:cluster", "{ listen = \":5432\", port = 5432 }"),
     ("A port for a forward", "i-0123456789abcdef0", "5432"),
     ("A port alone", "i-0123456789abcdef0", "{ listen = \"5432\", port = 5432 }"),

@@ -19,7 +19,7 @@ pub struct Settings {
 pub struct SessionSettings {
     /// The NAME of `[session.NAME]`.
     pub name: String,
-    /// What StartSession is given: an instance id, `mi-...` or `ecs:...`.
+    /// An instance id, `mi-...`, `ecs:...`, or `tag:KEY=VALUE`, which is looked up at each start.
     pub target: String,
     /// The port forward it carries.
     pub forward: ForwardSettings,

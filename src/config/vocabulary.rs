@@ -104,7 +104,7 @@ static SESSION: Keys = Keys {
         &[
             text(
                 "target",
-                "An instance (i-..., mi-...) or a container (ecs:CLUSTER_TASK_RUNTIME).",
+                "An instance (i-..., mi-...), one by its tag (tag:KEY=VALUE, looked up at each start), or a container (ecs:CLUSTER_TASK_RUNTIME).",
                 LONGEST_TARGET,
                 "i-0123456789abcdef0",
             ),

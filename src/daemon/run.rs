@@ -25,7 +25,7 @@ use crate::config::{Environment, SessionSettings, Settings};
 use crate::control::{self, ControlHandle, ControlSocket, Order};
 use crate::status::Event;
 use crate::supervisor::{END_TIMEOUT, Keeper, NetworkBoard, PhaseBoard, Resources};
-use crate::transport::{Dialer, client_config};
+use crate::transport::{Dialer, Proxies, Roots, client_config};
 
 /// What the daemon is told besides its configuration.
 #[derive(Clone, Debug)]
@@ -93,6 +93,7 @@ pub(super) struct Daemon {
 #[derive(Debug)]
 struct Maker {
     tls: Arc<ClientConfig>,
+    proxies: Proxies,
     seeds: StdRng,
     network: NetworkBoard,
     planes: ControlPlanes,
@@ -123,11 +124,13 @@ impl Daemon {
     ) -> Result<Self, DaemonError> {
         let board = PhaseBoard::new(Clock);
         let (listening_sender, listening) = mpsc::channel(1);
+        let (roots, proxies) = (Roots::of_process(), Proxies::from_process());
         let maker = Maker {
-            tls: client_config()?,
+            tls: client_config(&roots)?,
+            proxies: proxies.clone(),
             seeds: StdRng::try_from_rng(&mut SysRng)?,
             network: NetworkBoard::default(),
-            planes: ControlPlanes::new(Clock),
+            planes: ControlPlanes::new(Clock, roots, proxies),
             listening: Some(listening_sender),
         };
         let (registry, reload_asked) = Registry::new(Clock, board.clone(), Arc::clone(&options.log));
@@ -164,7 +167,11 @@ impl Daemon {
         let resources = Resources {
             clock: Clock,
             control: maker.planes.control_plane(&session),
-            dialer: Dialer::new(Arc::clone(&maker.tls), maker.planes.signer(&session)),
+            dialer: Dialer::new(
+                Arc::clone(&maker.tls),
+                maker.proxies.clone(),
+                maker.planes.signer(&session),
+            ),
             network: maker.network.clone(),
             phases: self.board.slot(&session.name),
             seeds: StdRng::from_rng(&mut maker.seeds),

@@ -43,6 +43,9 @@ pub struct SessionStatus {
     pub name: String,
     /// From the configuration.
     pub target: String,
+    /// What a target that is looked up was at the last start.
+    #[serde(default)]
+    pub instance: Option<String>,
     /// Where it is in its life.
     pub phase: Phase,
     /// Milliseconds in this phase.

@@ -19,6 +19,7 @@ impl SessionStatus {
         Self {
             name: name.to_owned(),
             target: target.to_owned(),
+            instance: None,
             phase: snapshot.phase,
             phase_for_ms: millis(now.since(snapshot.since)),
             cause: printable(&snapshot.cause),

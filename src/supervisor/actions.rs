@@ -88,6 +88,16 @@ impl Actions {
         }
     }
 
+    /// What is known about missing credentials may be out of date.
+    pub(super) fn retry_login(&self) {
+        self.control.retry_login();
+    }
+
+    /// Which instance the target was at the last start, where the configuration does not say it.
+    pub(super) fn resolved_target(&self) -> Option<String> {
+        self.control.resolved_target()
+    }
+
     /// Calls StartSession or ResumeSession when its turn has come.
     pub(super) fn queue(&mut self, attempt: Attempt, due: Timestamp, call: Call) {
         let control = Arc::clone(&self.control);

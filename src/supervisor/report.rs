@@ -26,6 +26,7 @@ pub fn status_without_task(settings: &SessionSettings, cause: &str) -> SessionSt
     SessionStatus {
         name: settings.name.clone(),
         target: settings.target.clone(),
+        instance: None,
         phase: Phase::Stopped,
         phase_for_ms: 0,
         cause: cause.to_owned(),
@@ -81,7 +82,8 @@ pub(super) fn log_terminated(session: &str, session_id: &str, failure: Option<&F
 const fn level(from: Phase, to: Phase) -> Level {
     match (from, to) {
         (Phase::Attached | Phase::Handshaking, Phase::Reattaching | Phase::Starting)
-        | (_, Phase::Ended | Phase::AwaitingLogin | Phase::AwaitingTarget) => Level::WARN,
+        | (_, Phase::Ended | Phase::AwaitingTarget) => Level::WARN,
+        // That a login is needed is said once for all sessions that wait for it.
         (
             _,
             Phase::Stopped
@@ -89,7 +91,8 @@ const fn level(from: Phase, to: Phase) -> Level {
             | Phase::Starting
             | Phase::Handshaking
             | Phase::Attached
-            | Phase::Reattaching,
+            | Phase::Reattaching
+            | Phase::AwaitingLogin,
         ) => Level::INFO,
     }
 }
@@ -101,7 +104,8 @@ mod tests {
     #[test]
     fn only_trouble_is_a_warning() {
         assert_eq!(level(Phase::Attached, Phase::Reattaching), Level::WARN);
-        assert_eq!(level(Phase::Starting, Phase::AwaitingLogin), Level::WARN);
+        assert_eq!(level(Phase::Starting, Phase::AwaitingTarget), Level::WARN);
+        assert_eq!(level(Phase::Starting, Phase::AwaitingLogin), Level::INFO);
         assert_eq!(level(Phase::Starting, Phase::Handshaking), Level::INFO);
         assert_eq!(level(Phase::Reattaching, Phase::Attached), Level::INFO);
         assert_eq!(level(Phase::Attached, Phase::Stopped), Level::INFO);

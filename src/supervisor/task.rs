@@ -15,7 +15,7 @@ use super::phases::PhaseSlot;
 use super::report;
 use super::router::{Router, RouterNews};
 use super::timer::Timer;
-use crate::aws::{ControlPlane, SeededBackoff};
+use crate::aws::{ControlPlane, LoginNews, SeededBackoff};
 use crate::clock::{Clock, SAME_WAKE_UP, SleepMeter};
 use crate::config::SessionSettings;
 use crate::endpoint::{Listeners, LocalEvent, LocalMessage, LocalSocket};
@@ -32,6 +32,7 @@ pub(super) struct Supervisor<'a> {
     pub(super) actions: Actions,
     timer: Timer,
     network: NetworkNews,
+    login: LoginNews,
     sleep: SleepMeter,
     /// When this task noticed last that the machine had slept.
     woke: Option<Timestamp>,
@@ -78,6 +79,8 @@ enum Happening {
     Link(LinkNews),
     Action(ActionNews),
     Network(NetworkChange),
+    /// There may be credentials now.
+    Login,
     /// A deadline has come.
     Due,
 }
@@ -99,6 +102,7 @@ impl<'a> Supervisor<'a> {
             ),
             link: Link::default(),
             router: Router::new(),
+            login: tools.control.login_news(),
             actions: Actions::new(tools.control, tools.dialer),
             timer: Timer::new(clock),
             network: tools.network,
@@ -165,6 +169,7 @@ impl<'a> Supervisor<'a> {
             news = self.actions.next() => Happening::Action(news),
             socket = self.listeners.accept(accepting) => Happening::Accepted(socket),
             change = self.network.next() => Happening::Network(change),
+            () = self.login.next() => Happening::Login,
             () = self.timer.reached(deadline) => Happening::Due,
         }
     }
@@ -190,6 +195,7 @@ impl<'a> Supervisor<'a> {
             }
             Happening::Due => {}
             Happening::Network(change) => self.handle_network(change, now),
+            Happening::Login => self.session.handle_credentials_changed(now),
         }
     }
 
@@ -208,7 +214,9 @@ impl<'a> Supervisor<'a> {
         match message {
             Message::Status(reply) => {
                 let snapshot = self.session.snapshot();
-                reply.answer(report::status(self.keep.settings, &snapshot, &self.listeners, now));
+                let mut status = report::status(self.keep.settings, &snapshot, &self.listeners, now);
+                status.instance = self.actions.resolved_target();
+                reply.answer(status);
             }
             Message::Order(order, reply) => {
                 let obedience = self.obey(order, now);
@@ -226,7 +234,10 @@ impl<'a> Supervisor<'a> {
         let was_wanted = *self.keep.wanted;
         match order {
             Order::Reconnect if !was_wanted => return Obedience::Stopped,
-            Order::Reconnect => self.session.reconnect(now),
+            Order::Reconnect => {
+                self.actions.retry_login();
+                self.session.reconnect(now);
+            }
             Order::Start => {}
             Order::Restart | Order::Stop => {
                 if was_wanted {

@@ -24,7 +24,7 @@ use super::{Ending, Keeper, NetworkBoard, Order, PhaseBoard, Resources, SessionG
 use crate::aws::{Call, ControlPlane, Wait};
 use crate::clock::Clock;
 use crate::config::{BackoffSettings, ForwardSettings, Listen, OnExit, SessionSettings};
-use crate::transport::{Dialer, Signature, StreamUrl, UpgradeSigner, client_config};
+use crate::transport::{Dialer, Proxies, Roots, Signature, StreamUrl, UpgradeSigner, client_config};
 
 /// No test waits that long unless it fails.
 const FAILED: Duration = Duration::from_secs(10);
@@ -143,7 +143,11 @@ impl Rig {
         let resources = Resources {
             clock: Clock,
             control: Arc::new(control),
-            dialer: Dialer::new(client_config().unwrap(), Arc::new(NoSignature)),
+            dialer: Dialer::new(
+                client_config(&Roots::of_process()).unwrap(),
+                Proxies::none(),
+                Arc::new(NoSignature),
+            ),
             network: network.clone(),
             phases: board.slot("orders"),
             seeds: StdRng::seed_from_u64(1),

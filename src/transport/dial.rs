@@ -12,7 +12,8 @@ use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue, header};
 use tokio_tungstenite::tungstenite::protocol::WebSocketConfig;
 use tokio_tungstenite::{Connector, client_async_tls_with_config};
 
-use super::{StreamUrl, Transport, tcp, upgrade};
+use super::{Proxies, StreamUrl, Transport, tcp, upgrade};
+use crate::clock::Clock;
 
 /// The largest message and the largest frame either side may use: far above what the agent sends (its limit is not
 /// known), far below what could fill the memory.
@@ -33,34 +34,57 @@ pub trait UpgradeSigner: Send + Sync + fmt::Debug {
     /// Fails with [`FailureClass::Credentials`] when there is nothing to sign with. Not asked for addresses that are
     /// signed already.
     fn sign<'a>(&'a self, url: &'a StreamUrl) -> Signature<'a>;
+
+    /// What its identity wants for TLS instead of the [`Dialer`]'s own; known once it has been asked to sign.
+    fn tls(&self) -> Option<Arc<ClientConfig>> {
+        None
+    }
+
+    /// The service has refused the upgrade for this; it may be about the credentials it was signed with.
+    fn refused(&self, _failure: &Failure) {}
 }
 
 /// Opens websockets for the sessions of one identity.
 #[derive(Clone, Debug)]
 pub struct Dialer {
     tls: Arc<ClientConfig>,
+    proxies: Proxies,
     signer: Arc<dyn UpgradeSigner>,
+    clock: Clock,
 }
 
 impl Dialer {
     /// `tls` comes from [`client_config`](super::client_config) and is shared by all dialers.
-    pub fn new(tls: Arc<ClientConfig>, signer: Arc<dyn UpgradeSigner>) -> Self {
-        Self { tls, signer }
+    pub fn new(tls: Arc<ClientConfig>, proxies: Proxies, signer: Arc<dyn UpgradeSigner>) -> Self {
+        Self {
+            tls,
+            proxies,
+            signer,
+            clock: Clock,
+        }
     }
 
-    /// Looks up, connects, does TLS and upgrades; nothing has been written to the websocket then.
+    /// Looks up, connects, through a proxy if there is one, does TLS and upgrades; nothing has been written to the
+    /// websocket then.
     ///
     /// There is no time limit inside: a peer that accepts and then says nothing keeps it waiting, so the caller drops
     /// it when the dial's time is over. Dropping it closes whatever was open.
     pub async fn dial(&self, stream_url: &str, epoch: Epoch) -> Result<Transport, Failure> {
         let url = StreamUrl::parse(stream_url)?;
         let request = self.request(&url).await?;
-        let stream = tcp::connect(&url).await?;
-        let connector = Connector::Rustls(Arc::clone(&self.tls));
-        let upgraded = client_async_tls_with_config(request, stream, Some(limits()), Some(connector));
+        let stream = match self.proxies.route(url.host(), url.port())? {
+            Some(proxy) => proxy.connect(url.host(), url.port()).await?,
+            None => tcp::connect(url.host(), url.port(), url.is_loopback()).await?,
+        };
+        let tls = self.signer.tls().unwrap_or_else(|| Arc::clone(&self.tls));
+        let upgraded = client_async_tls_with_config(request, stream, Some(limits()), Some(Connector::Rustls(tls)));
         match Box::pin(upgraded).await {
             Ok((websocket, _response)) => Ok(Transport::new(websocket, epoch)),
-            Err(error) => Err(upgrade::failure(url.host(), &error)),
+            Err(error) => {
+                let failure = upgrade::failure(url.host(), &error, self.clock.unix_now());
+                self.signer.refused(&failure);
+                Err(failure)
+            }
         }
     }
 

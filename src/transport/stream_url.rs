@@ -80,6 +80,19 @@ impl StreamUrl {
         self.port
     }
 
+    /// The region in an AWS host's name; none for a loopback address.
+    pub fn region(&self) -> Option<&str> {
+        if self.loopback {
+            return None;
+        }
+        let mut labels = self.host.split('.');
+        // With an endpoint of one's own in front: `vpce-ID.ssmmessages.REGION...`.
+        if self.host.starts_with("vpce-") {
+            labels.next();
+        }
+        labels.nth(1)
+    }
+
     /// Whether there is TLS.
     pub fn is_secure(&self) -> bool {
         self.secure
@@ -260,6 +273,11 @@ mod tests {
             for port in ["", ":443"] {
                 let url = StreamUrl::parse(&format!("wss://{host}{port}/v1/data-channel/s?a=b"));
                 let url = url.unwrap_or_else(|failure| panic!("{host}: {}", failure.text));
+                let region = url.region().unwrap();
+                assert!(
+                    is_region(region) && host.to_ascii_lowercase().contains(&format!(".{region}.")),
+                    "{region}"
+                );
                 assert_eq!(url.host_header(), host.to_ascii_lowercase());
             }
         }

@@ -9,8 +9,6 @@ use tokio::net::{TcpStream, lookup_host};
 use tokio::task::JoinSet;
 use tracing::debug;
 
-use super::StreamUrl;
-
 /// The next address is tried this long after the one before, although that one is still trying (RFC 8305, 5).
 const STAGGER: Duration = Duration::from_millis(250);
 /// A name with more addresses than this is not tried to its end: the dial's time is over before.
@@ -22,14 +20,14 @@ const USER_TIMEOUT: Duration = Duration::from_secs(20);
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const NOT_SENT_LOW_WATER: u32 = 128 << 10;
 
-/// Connects to one of the host's addresses. Cancel-safe: dropping it ends all attempts.
-pub(super) async fn connect(url: &StreamUrl) -> Result<TcpStream, Failure> {
-    let host = url.host();
-    let found = lookup_host((host, url.port()))
+/// Connects to one of the host's addresses; if `loopback`, only to one that is this machine's own. Cancel-safe: dropping
+/// it ends all attempts.
+pub(super) async fn connect(host: &str, port: u16, loopback: bool) -> Result<TcpStream, Failure> {
+    let found = lookup_host((host, port))
         .await
         .map_err(|error| network(format!("cannot look up {host}: {error}")))?;
     let mut addresses: Vec<SocketAddr> = found.collect();
-    if url.is_loopback() {
+    if loopback {
         // A name service that sends `localhost` elsewhere would get the token.
         addresses.retain(|address| address.ip().is_loopback());
     }

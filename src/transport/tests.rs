@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::{WebSocketStream, accept_hdr_async};
 
-use super::{Dialer, Signature, StreamUrl, Transport, UpgradeSigner, tls};
+use super::{Dialer, Proxies, Signature, StreamUrl, Transport, UpgradeSigner, tls};
 
 const QUERY: &str = "role=publish_subscribe&cell-number=AAEAAb+c/d==";
 
@@ -47,7 +47,7 @@ impl UpgradeSigner for NoCredentials {
 
 fn dialer(signer: impl UpgradeSigner + 'static) -> Dialer {
     let config = tls::with_roots(RootCertStore::empty()).unwrap();
-    Dialer::new(Arc::new(config), Arc::new(signer))
+    Dialer::new(Arc::new(config), Proxies::none(), Arc::new(signer))
 }
 
 struct Server {

@@ -6,28 +6,16 @@ use std::sync::Arc;
 
 use rustls::crypto::aws_lc_rs;
 use rustls::{ClientConfig, RootCertStore};
-use tracing::warn;
 
-/// A client configuration with the system's trusted roots (`SSL_CERT_FILE` and `SSL_CERT_DIR` are honoured).
+use super::Roots;
+
+/// A client configuration that trusts these roots.
 ///
-/// It reads files, so call it at start, not at every dial. Roots that cannot be read are left out with a warning: a
-/// loopback endpoint needs none, and a dial without a fitting root says so itself.
+/// Reading them takes its time, so call it at start, not at every dial.
 ///
 /// The provider is named here, so that a dependency which brings a second one cannot make rustls ask which to take.
-pub fn client_config() -> Result<Arc<ClientConfig>, rustls::Error> {
-    let found = rustls_native_certs::load_native_certs();
-    for error in &found.errors {
-        warn!(%error, "a trusted root certificate cannot be read");
-    }
-    let mut roots = RootCertStore::empty();
-    let (added, unusable) = roots.add_parsable_certificates(found.certs);
-    if unusable > 0 {
-        warn!(unusable, "some trusted root certificates are not usable");
-    }
-    if added == 0 {
-        warn!("no trusted root certificates found; set SSL_CERT_FILE to a bundle of them");
-    }
-    Ok(Arc::new(with_roots(roots)?))
+pub fn client_config(roots: &Roots) -> Result<Arc<ClientConfig>, rustls::Error> {
+    Ok(Arc::new(with_roots(roots.store())?))
 }
 
 /// No ALPN: a websocket upgrade is HTTP/1.1, which is what no ALPN means.
@@ -54,7 +42,7 @@ pub fn certificate_failure(error: &(dyn Error + 'static)) -> Option<String> {
         if let Some(tls) = tls {
             return Some(format!(
                 "TLS failed: {tls}; a captive network or an inspecting proxy may stand between \
-                 (its root certificate belongs into the system's store or SSL_CERT_FILE)"
+                 (its root certificate belongs into the system's store, AWS_CA_BUNDLE or SSL_CERT_FILE)"
             ));
         }
         // An `io::Error` hides its inner error from `source`, which starts one level below it.

@@ -17,7 +17,7 @@ use rustls::{RootCertStore, ServerConfig, ServerConnection, StreamOwned};
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 use tokio_tungstenite::tungstenite::{Message, WebSocket, accept};
 
-use super::{Dialer, Signature, StreamUrl, Transport, UpgradeSigner, tls};
+use super::{Dialer, Proxies, Signature, StreamUrl, Transport, UpgradeSigner, tls};
 
 const ROOT: &[u8] = include_bytes!("testdata/root.pem");
 const CERTIFICATE: &[u8] = include_bytes!("testdata/localhost.pem");
@@ -62,7 +62,9 @@ async fn dial(url: &str, trusted: bool) -> Result<Transport, Failure> {
         roots.add(CertificateDer::from_pem_slice(ROOT).unwrap()).unwrap();
     }
     let config = Arc::new(tls::with_roots(roots).unwrap());
-    Dialer::new(config, Arc::new(Unsigned)).dial(url, Epoch(1)).await
+    Dialer::new(config, Proxies::none(), Arc::new(Unsigned))
+        .dial(url, Epoch(1))
+        .await
 }
 
 async fn receive(transport: &mut Transport) -> Result<Inbound, DropCause> {

@@ -59,6 +59,18 @@ impl Session {
         self.drain(now);
     }
 
+    /// There may be credentials now, after a login or an edit of the profile: a wait between attempts is over, unless the
+    /// service asked for it.
+    pub fn handle_credentials_changed(&mut self, now: Timestamp) {
+        if let Work::Waiting { not_before, .. } = &self.work
+            && *not_before <= now
+        {
+            self.backoff.reset();
+            self.begin_attempt("credentials have changed", now);
+            self.drain(now);
+        }
+    }
+
     /// The machine has slept this long and `now` includes it: what seems overdue was not late, and everything asks
     /// for a new sign of life.
     pub fn handle_slept(&mut self, slept: Duration, now: Timestamp) {

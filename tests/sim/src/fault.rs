@@ -3,6 +3,8 @@
 //! In JSON every case is named by its kebab-case tag, for example
 //! `{"link": {"side": "client", "fault": {"close": {"code": 1000, "reason": "Bye"}}}}` or `"heal"`.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// One fault, or the cure.
@@ -56,8 +58,31 @@ pub enum Fault {
         #[serde(default)]
         resume: ResumeOfEnded,
     },
+    /// The instances there are from now on; a target is connected when it is one of these and online.
+    Fleet {
+        /// All of them.
+        instances: Vec<Instance>,
+    },
+    /// Requests and upgrades that are signed with one of these access keys are refused as expired from now on.
+    ExpireKeys {
+        /// All of them; none heals.
+        keys: Vec<String>,
+    },
     /// All link, port and answer faults are cleared. What was lost stays lost.
     Heal,
+}
+
+/// An instance that Session Manager knows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Instance {
+    /// `i-...` or `mi-...`.
+    pub id: String,
+    /// Its tags.
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+    /// Whether its agent is connected.
+    pub online: bool,
 }
 
 /// One of the two links of a session.
@@ -216,7 +241,7 @@ pub enum PortFault {
 }
 
 /// A call of the control plane.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Call {
     /// StartSession.
@@ -229,6 +254,8 @@ pub enum Call {
     Describe,
     /// GetConnectionStatus.
     Status,
+    /// DescribeInstanceInformation.
+    Instances,
     /// GetDocument.
     Document,
 }
@@ -249,6 +276,11 @@ pub enum BadAnswer {
     AccessDenied,
     /// HTTP 400 ExpiredTokenException: the credentials have expired.
     ExpiredCredentials,
+    /// HTTP 403 RequestTimeTooSkewed, dated so many seconds after this machine's time.
+    Skewed {
+        /// Negative for a service that is behind.
+        seconds: i64,
+    },
     /// HTTP 400 DoesNotExistException.
     DoesNotExist,
     /// Any other AWS error, HTTP 400.

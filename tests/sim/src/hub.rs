@@ -50,6 +50,8 @@ impl Hub {
             }
             Fault::Port { port, fault, for_ms } => self.set_port(port, Some(fault), for_ms).await,
             Fault::Answer { call, times, answer } => registry.owe(call, times, answer),
+            Fault::Fleet { instances } => registry.fleet().set(instances),
+            Fault::ExpireKeys { keys } => registry.expire_keys(keys),
             Fault::ExpireTokens { session } => {
                 self.check(session.as_deref())?;
                 registry.expire_tokens(session.as_deref());

@@ -22,9 +22,9 @@ mod simulator;
 
 pub use agent::{AgentState, AgentVersion, InvalidVersion};
 pub use config::{AgentConfig, Config};
-pub use counters::{CallCounts, CountersSnapshot};
+pub use counters::CountersSnapshot;
 pub use fault::{
-    BadAnswer, Call, Disturbance, Fault, LinkFault, Pick, Port, PortFault, ResumeOfEnded, Side, Traffic, Way,
+    BadAnswer, Call, Disturbance, Fault, Instance, LinkFault, Pick, Port, PortFault, ResumeOfEnded, Side, Traffic, Way,
 };
 pub use hub::InjectError;
 pub use service::SessionState;

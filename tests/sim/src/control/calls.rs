@@ -14,6 +14,8 @@ use crate::agent::{Destination, PortProperties};
 use crate::fault::{BadAnswer, Call, ResumeOfEnded};
 use crate::service::{ApiError, BoxedBody, Grant, Registry, StartRequest};
 
+/// Whose all sessions are.
+const OWNER: &str = "arn:aws:sts::111122223333:assumed-role/dev/ada";
 const PORT_DOCUMENT: &str = "AWS-StartPortForwardingSession";
 const PREFERENCES: &str = "SSM-SessionManagerRunShell";
 const HOST_DOCUMENT: &str = "AWS-StartPortForwardingSessionToRemoteHost";
@@ -53,6 +55,7 @@ pub(crate) async fn call(registry: &Registry, operation: &str, body: &[u8]) -> R
         "TerminateSession" => Call::Terminate,
         "DescribeSessions" => Call::Describe,
         "GetConnectionStatus" => Call::Status,
+        "DescribeInstanceInformation" => Call::Instances,
         "GetDocument" => Call::Document,
         _ => {
             let text = format!("operation {operation:?} is not simulated");
@@ -70,8 +73,9 @@ pub(crate) async fn call(registry: &Registry, operation: &str, body: &[u8]) -> R
         Call::Start => start(registry, body),
         Call::Resume => resume(registry, body),
         Call::Terminate => terminate(registry, body).await,
-        Call::Describe => Ok(describe(registry)),
+        Call::Describe => describe(registry, body),
         Call::Status => status(registry, body),
+        Call::Instances => read(body).and_then(|input| registry.fleet().describe(&input)),
         Call::Document => document(registry, body),
     };
     match (outcome, wrong) {
@@ -179,18 +183,41 @@ async fn terminate(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> 
     Ok(json!({ "SessionId": input.session_id }))
 }
 
-fn describe(registry: &Registry) -> Value {
-    let shown = registry.list().into_iter().map(|shared| {
-        let status = if shared.ended.load(Ordering::Relaxed) {
-            "Terminated"
-        } else if shared.connected.load(Ordering::Relaxed) {
-            "Connected"
-        } else {
-            "Disconnected"
-        };
-        json!({ "SessionId": shared.session_id, "Target": shared.target, "Status": status })
-    });
-    json!({ "Sessions": shown.collect::<Vec<_>>() })
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct DescribeInput {
+    state: String,
+    #[serde(default)]
+    filters: Vec<SessionFilter>,
+}
+
+#[derive(Deserialize)]
+struct SessionFilter {
+    key: String,
+    value: String,
+}
+
+fn describe(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> {
+    let input: DescribeInput = read(body)?;
+    let others = |filter: &SessionFilter| filter.key == "Owner" && filter.value != OWNER;
+    if input.filters.iter().any(others) {
+        return Ok(json!({ "Sessions": [] }));
+    }
+    let of_state = |ended| ended == (input.state == "History");
+    let listed = registry.list().into_iter();
+    let shown = listed
+        .filter(|shared| of_state(shared.ended.load(Ordering::Relaxed)))
+        .map(|shared| {
+            let status = if shared.ended.load(Ordering::Relaxed) {
+                "Terminated"
+            } else if shared.connected.load(Ordering::Relaxed) {
+                "Connected"
+            } else {
+                "Disconnected"
+            };
+            json!({ "SessionId": shared.session_id, "Target": shared.target, "Status": status, "Owner": OWNER })
+        });
+    Ok(json!({ "Sessions": shown.collect::<Vec<_>>() }))
 }
 
 fn status(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> {

@@ -6,4 +6,4 @@ mod calls;
 mod server;
 mod skew;
 
-pub(crate) use server::{is_signed_for, serve_connection};
+pub(crate) use server::{access_key, is_signed_for, serve_connection};

@@ -53,6 +53,13 @@ pub(crate) fn is_signed_for(headers: &HeaderMap, service: &str) -> bool {
         })
 }
 
+/// The access key a request is signed with.
+pub(crate) fn access_key(headers: &HeaderMap) -> Option<&str> {
+    let authorization = headers.get(AUTHORIZATION)?.to_str().ok()?;
+    let (_, credential) = authorization.split_once("Credential=")?;
+    credential.split('/').next()
+}
+
 async fn respond(hub: &Hub, request: Request<Incoming>) -> Response<BoxedBody> {
     let (head, body) = request.into_parts();
     let Ok(body) = Limited::new(body, MAX_REQUEST).collect().await else {
@@ -74,6 +81,11 @@ async fn respond(hub: &Hub, request: Request<Incoming>) -> Response<BoxedBody> {
         if let Some(error) = skew::refusal(&head.headers, unix_now, tolerance) {
             return answers::error(StatusCode::BAD_REQUEST, &error);
         }
+    }
+    if access_key(&head.headers).is_some_and(|key| hub.registry.is_expired(key)) {
+        let text = "The security token included in the request is expired";
+        let error = ApiError::new("ExpiredTokenException", text);
+        return answers::error(StatusCode::FORBIDDEN, &error);
     }
     let target = head.headers.get(TARGET).and_then(|value| value.to_str().ok());
     let operation = target.and_then(|target| target.strip_prefix(PREFIX));

@@ -3,6 +3,7 @@
 mod agent_link;
 mod agent_side;
 mod contract;
+mod fleet;
 mod grant;
 mod open;
 mod outside;

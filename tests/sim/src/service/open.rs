@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::contract::Command;
 use super::registry::Registry;
 use super::socket::{Farewell, Incoming, PeerSocket};
-use crate::control::is_signed_for;
+use crate::control::{access_key, is_signed_for};
 use crate::fault::Side;
 
 const PATH: &str = "/v1/data-channel/";
@@ -122,6 +122,9 @@ fn accept(registry: &Registry, side: Side, request: &Request<IncomingBody>) -> R
         .ok_or((StatusCode::NOT_FOUND, "no such path"))?;
     if registry.config().require_signatures && !is_signed_for(request.headers(), "ssmmessages") {
         return Err((StatusCode::FORBIDDEN, "the request is not signed"));
+    }
+    if access_key(request.headers()).is_some_and(|key| registry.is_expired(key)) {
+        return Err((StatusCode::FORBIDDEN, "ExpiredTokenException"));
     }
     if side == Side::Agent && request.method() == Method::POST {
         return create(registry, session_id).map(|response| (None, response));

@@ -12,13 +12,14 @@ use tokio::time::Instant;
 
 use super::agent_side::AgentSide;
 use super::contract::{Command, SessionState, Shared};
+use super::fleet::Fleet;
 use super::grant::{ApiError, Grant, StartRequest, Token, gone, query_of, text};
 use super::outside::{Assignment, OutsideAgent};
 use super::session::SessionTask;
 use crate::agent::Agent;
 use crate::clock;
 use crate::config::Config;
-use crate::counters::{CallCounts, Counters};
+use crate::counters::Counters;
 use crate::fault::{BadAnswer, Call, LinkFault, ResumeOfEnded, Side};
 
 const COMMANDS: usize = 64;
@@ -31,6 +32,7 @@ pub(crate) struct Registry {
     data_channel: String,
     agents: SocketAddr,
     tasks: mpsc::Sender<SessionTask>,
+    fleet: Fleet,
     inner: Mutex<Inner>,
 }
 
@@ -39,7 +41,8 @@ struct Inner {
     rng: StdRng,
     sessions: BTreeMap<String, Entry>,
     answers: Vec<(Call, u32, BadAnswer)>,
-    calls: CallCounts,
+    calls: BTreeMap<Call, u64>,
+    expired_keys: Vec<String>,
 }
 
 #[derive(Debug)]
@@ -63,13 +66,15 @@ impl Registry {
             rng: StdRng::seed_from_u64(config.seed),
             sessions: BTreeMap::new(),
             answers: Vec::new(),
-            calls: CallCounts::default(),
+            calls: BTreeMap::new(),
+            expired_keys: Vec::new(),
         };
         Self {
             config,
             data_channel,
             agents,
             tasks,
+            fleet: Fleet::default(),
             inner: Mutex::new(inner),
         }
     }
@@ -78,8 +83,14 @@ impl Registry {
         &self.config
     }
 
+    pub(crate) const fn fleet(&self) -> &Fleet {
+        &self.fleet
+    }
+
     pub(crate) fn knows_target(&self, target: &str) -> bool {
-        if self.config.targets.is_empty() {
+        if let Some(online) = self.fleet.is_online(target) {
+            online
+        } else if self.config.targets.is_empty() {
             let kinds = ["i-", "mi-", "ecs:"];
             kinds.iter().any(|kind| target.starts_with(kind))
         } else {
@@ -261,15 +272,25 @@ impl Registry {
         self.lock().answers.clear();
     }
 
-    /// The calls that have arrived.
-    pub(crate) fn calls(&self) -> CallCounts {
-        self.lock().calls
+    /// Requests signed with these access keys are refused from now on.
+    pub(crate) fn expire_keys(&self, keys: Vec<String>) {
+        self.lock().expired_keys = keys;
     }
 
-    /// Counts this call, and says which bad answer it must get, if any.
+    /// Whether this access key is refused.
+    pub(crate) fn is_expired(&self, key: &str) -> bool {
+        self.lock().expired_keys.iter().any(|expired| expired == key)
+    }
+
+    /// How often it was called, refused calls included.
+    pub(crate) fn calls(&self, call: Call) -> u64 {
+        self.lock().calls.get(&call).copied().unwrap_or(0)
+    }
+
+    /// Counts the call; gives the bad answer it must get, if any.
     pub(crate) fn next_bad_answer(&self, call: Call) -> Option<BadAnswer> {
         let mut inner = self.lock();
-        inner.calls.count(call);
+        *inner.calls.entry(call).or_insert(0) += 1;
         inner.answers.retain(|(_, times, _)| *times > 0);
         let owed = inner.answers.iter_mut().find(|(owed, _, _)| *owed == call);
         owed.map(|(_, times, answer)| {

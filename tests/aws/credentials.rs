@@ -1,0 +1,406 @@
+//! Where people's credentials come from, and how they fail to.
+
+use std::time::Duration;
+
+use autossm_proto::session::Phase;
+use autossm_sim::{BadAnswer, Call, Fault, Simulator};
+use tokio::net::TcpListener;
+
+use crate::home::{Daemon, Home, config, is_alive};
+use crate::login::{EARLIER, LATER, RESET, Transfer, log_in, workplace};
+use crate::support::traffic::Destination;
+
+const TARGET: &str = "i-0123456789abcdef0";
+
+/// Only these access keys are refused: whoever gets in has another one.
+async fn refuse(simulator: &Simulator, keys: &[&str]) {
+    let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+    simulator.inject(Fault::ExpireKeys { keys }).await.unwrap();
+}
+
+/// A daemon with one session of profile `work`.
+async fn working(home: &Home) -> Daemon {
+    home.daemon(&config("profile = \"work\"", TARGET, 80)).await
+}
+
+fn printing(home: &Home, key: &str) -> String {
+    let printed = format!(r#"{{"Version":1,"AccessKeyId":"{key}","SecretAccessKey":"secret","SessionToken":"t"}}"#);
+    home.write("printed", &printed);
+    format!("cat '{}'", home.path("printed").display())
+}
+
+fn helper_profile(script: &str) -> String {
+    format!("[profile work]\nregion = eu-west-1\ncredential_process = {script} --token canary\n")
+}
+
+#[tokio::test]
+async fn keys_of_the_environment() {
+    let (_simulator, _services, _endpoint, home) = workplace().await;
+    let home = home
+        .with("AWS_ACCESS_KEY_ID", "AKIAENV")
+        .with("AWS_SECRET_ACCESS_KEY", "secret")
+        .with("AWS_REGION", "eu-west-1");
+    let daemon = home.daemon(&config("", TARGET, 80)).await;
+    daemon.attached().await;
+}
+
+#[tokio::test]
+async fn a_login_of_identity_center_with_and_without_a_session() {
+    let (_simulator, services, _endpoint, home) = workplace().await;
+    log_in(&home, "good-token", LATER);
+    let daemon = working(&home).await;
+    daemon.attached().await;
+    assert_eq!(services.count("GetRoleCredentials"), 1);
+    // The older form, whose cache file is named by its start URL.
+    home.aws_config(
+        "[profile work]\nregion = eu-west-1\nsso_start_url = https://corp.awsapps.com/start\n\
+         sso_region = eu-west-1\nsso_account_id = 111122223333\nsso_role_name = dev\n",
+    );
+    std::fs::copy(
+        home.path(".aws/sso/cache/ee0bfd2552fbd840c02cc48b6e823320543c450f.json"),
+        home.path(".aws/sso/cache/a51746d4aa793ae07b25e90c3a5db96fc7832bd7.json"),
+    )
+    .unwrap();
+    daemon.stop().await;
+    let daemon = working(&home).await;
+    daemon.attached().await;
+    assert_eq!(services.count("GetRoleCredentials"), 2);
+}
+
+#[tokio::test]
+async fn roles_one_after_the_other() {
+    let (simulator, services, _endpoint, home) = workplace().await;
+    home.keys("base", "AKIABASE");
+    home.aws_config(
+        "[profile work]\nregion = eu-west-1\nrole_arn = arn:aws:iam::111122223333:role/admin\nsource_profile = middle\n\
+         [profile middle]\nrole_arn = arn:aws:iam::111122223333:role/middle\nsource_profile = base\n",
+    );
+    refuse(&simulator, &["AKIABASE", "ASIAMIDDLE"]).await;
+    let daemon = working(&home).await;
+    daemon.attached().await;
+    assert_eq!(services.count("AssumeRole"), 2);
+}
+
+#[tokio::test]
+async fn roles_that_begin_with_a_helper() {
+    let (simulator, services, _endpoint, home) = workplace().await;
+    let script = home.script("helper", &printing(&home, "AKIAHELPER"));
+    home.aws_config(&format!(
+        "[profile work]\nregion = eu-west-1\nrole_arn = arn:aws:iam::111122223333:role/admin\nsource_profile = base\n\
+         [profile base]\ncredential_process = {script}\n"
+    ));
+    refuse(&simulator, &["AKIAHELPER"]).await;
+    let daemon = working(&home).await;
+    daemon.attached().await;
+    assert_eq!(services.count("AssumeRole"), 1);
+}
+
+#[tokio::test]
+async fn a_web_identity_of_the_environment_and_of_a_profile() {
+    let (_simulator, services, _endpoint, home) = workplace().await;
+    home.write("token", "jwt");
+    let token = home.path("token").display().to_string();
+    home.aws_config(&format!(
+        "[profile work]\nregion = eu-west-1\nrole_arn = arn:aws:iam::111122223333:role/pod\n\
+         web_identity_token_file = {token}\n"
+    ));
+    let daemon = working(&home).await;
+    daemon.attached().await;
+    assert_eq!(services.count("AssumeRoleWithWebIdentity"), 1);
+    daemon.stop().await;
+    let home = home
+        .with("AWS_WEB_IDENTITY_TOKEN_FILE", &token)
+        .with("AWS_ROLE_ARN", "arn:aws:iam::111122223333:role/pod")
+        .with("AWS_REGION", "eu-west-1");
+    let daemon = home.daemon(&config("", TARGET, 80)).await;
+    daemon.attached().await;
+    assert_eq!(services.count("AssumeRoleWithWebIdentity"), 2);
+}
+
+#[tokio::test]
+async fn each_session_has_its_own_profile() {
+    let (_simulator, services, _endpoint, home) = workplace().await;
+    home.keys("other", "AKIAOTHER");
+    let two = format!(
+        "{}[session.other]\nprofile = \"other\"\nregion = \"eu-west-1\"\ntarget = \"{TARGET}\"\n\
+         forward = {{ listen = \"127.0.0.1:0\", port = 80 }}\n",
+        config("profile = \"work\"", TARGET, 80)
+    );
+    let daemon = home.daemon(&two).await;
+    daemon.awaits_login("aws sso login --profile work").await;
+    daemon
+        .until("the other one goes its way", async || {
+            let sessions = daemon.sessions().await;
+            sessions
+                .iter()
+                .any(|session| session.name == "other" && session.phase == Phase::Attached)
+        })
+        .await;
+    assert_eq!(services.count("GetRoleCredentials"), 0);
+}
+
+#[tokio::test]
+async fn a_helper_that_fails_prints_garbage_or_leaves_children() {
+    let (simulator, _services, _endpoint, home) = workplace().await;
+    let script = home.script("helper", "echo 'vault is sealed' >&2\nexit 3");
+    home.aws_config(&helper_profile(&script));
+    let daemon = working(&home).await;
+    daemon.awaits_login("failed (exit status: 3): vault is sealed").await;
+    daemon
+        .awaits_login("`aws configure export-credentials --profile work` shows what it says")
+        .await;
+    // A repaired helper is another file; a user who cannot wait says so.
+    home.script("helper", "echo 'canary: <html>'");
+    home.run(&["reconnect"]).await;
+    daemon.awaits_login("printed what are no credentials").await;
+    let pid = home.path("pid");
+    let leaving = format!("sleep 600 &\necho $! > {}\n{}", pid.display(), printing(&home, "AKIA"));
+    home.script("helper", &leaving);
+    home.run(&["reconnect"]).await;
+    daemon.attached().await;
+    let child = std::fs::read_to_string(&pid).unwrap();
+    daemon.until("its child is gone", async || !is_alive(&child)).await;
+    assert_eq!(simulator.calls(Call::Start), 1);
+    assert!(!daemon.log().contains("canary"), "{}", daemon.log());
+}
+
+#[tokio::test]
+async fn a_helper_that_hangs_is_killed_with_its_group() {
+    let (_simulator, _services, _endpoint, home) = workplace().await;
+    let pid = home.path("pid");
+    let script = home.script("helper", &format!("sleep 600 &\necho $$ $! > {}\nwait", pid.display()));
+    home.aws_config(&helper_profile(&script));
+    let daemon = working(&home).await;
+    daemon
+        .awaits_login("credential_process of profile `work` does not answer, going on to wait")
+        .await;
+    let pids = std::fs::read_to_string(&pid).unwrap();
+    assert!(pids.split_whitespace().all(is_alive), "it is given its time");
+    daemon
+        .awaits_login("credential_process did not answer within 60s and was killed")
+        .await;
+    daemon
+        .until("both are gone", async || !pids.split_whitespace().any(is_alive))
+        .await;
+}
+
+#[tokio::test]
+async fn a_helper_that_takes_longer_than_a_call_is_run_once_and_used() {
+    let (_simulator, _services, _endpoint, home) = workplace().await;
+    let slow = format!("echo run >> \"$HOME/runs\"\nsleep 12\n{}", printing(&home, "AKIA"));
+    let script = home.script("helper", &slow);
+    home.aws_config(&helper_profile(&script));
+    let daemon = working(&home).await;
+    daemon.awaits_login("going on to wait").await;
+    daemon.attached().await;
+    assert_eq!(std::fs::read_to_string(home.path("runs")).unwrap().lines().count(), 1);
+}
+
+#[tokio::test]
+async fn no_helper_outlives_the_daemon() {
+    let (_simulator, _services, _endpoint, home) = workplace().await;
+    let pid = home.path("pid");
+    let script = home.script("helper", &format!("sleep 600 &\necho $$ $! > {}\nwait", pid.display()));
+    home.aws_config(&helper_profile(&script));
+    let daemon = working(&home).await;
+    daemon
+        .until("it runs", async || {
+            std::fs::read_to_string(&pid).is_ok_and(|pids| pids.ends_with('\n'))
+        })
+        .await;
+    let number = rustix::process::Pid::from_raw(i32::try_from(daemon.pid()).unwrap()).unwrap();
+    rustix::process::kill_process(number, rustix::process::Signal::TERM).unwrap();
+    let pids = std::fs::read_to_string(&pid).unwrap();
+    daemon
+        .until("nothing is left", async || !pids.split_whitespace().any(is_alive))
+        .await;
+}
+
+#[tokio::test]
+async fn a_profile_that_is_missing_is_waited_for() {
+    let (_simulator, _services, _endpoint, home) = workplace().await;
+    home.aws_config("[profile other]\nregion = eu-west-1\n");
+    let daemon = working(&home).await;
+    daemon.awaits_login("there is no profile `work`").await;
+    daemon.awaits_login("`aws configure sso --profile work`").await;
+    home.keys("work", "AKIA");
+    home.aws_config("[profile work]\nregion = eu-west-1\n");
+    daemon.attached().await;
+}
+
+#[tokio::test]
+async fn a_profile_with_mfa_is_refused_with_the_way_out() {
+    let (_simulator, services, _endpoint, home) = workplace().await;
+    home.keys("base", "AKIABASE");
+    let role = "role_arn = arn:aws:iam::111122223333:role/admin\nsource_profile = base\n";
+    home.aws_config(&format!(
+        "[profile work]\nregion = eu-west-1\n{role}mfa_serial = arn:aws:iam::111122223333:mfa/ada\n"
+    ));
+    let daemon = working(&home).await;
+    daemon.awaits_login("a code from an MFA device").await;
+    daemon
+        .awaits_login("credential_process = aws configure export-credentials --profile work")
+        .await;
+    assert_eq!(services.count("AssumeRole"), 0, "not even tried");
+    home.aws_config(&format!("[profile work]\nregion = eu-west-1\n{role}"));
+    daemon.attached().await;
+}
+
+#[tokio::test]
+async fn a_machine_without_a_metadata_service_does_not_wait_for_one() {
+    let (_simulator, _services, _endpoint, home) = workplace().await;
+    home.aws_config("");
+    // It accepts, as a firewall or a captive network may, and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", silent.local_addr().unwrap());
+    let home = home
+        .without("AWS_EC2_METADATA_DISABLED")
+        .with("AWS_EC2_METADATA_SERVICE_ENDPOINT", &url)
+        .with("AWS_REGION", "eu-west-1");
+    let started = tokio::time::Instant::now();
+    let daemon = home.daemon(&config("", TARGET, 80)).await;
+    daemon.awaits_login("set profile in autossm's configuration").await;
+    let took = started.elapsed();
+    assert!(took < Duration::from_secs(8), "{took:?}");
+}
+
+/// aws/session-manager-plugin#136: ResumeSession is answered with 403 once temporary credentials that somebody has
+/// exported are an hour old.
+#[tokio::test]
+async fn issue_136_exported_credentials_that_expire_after_an_hour() {
+    let (simulator, _services, _endpoint, home) = workplace().await;
+    home.aws_config("[profile work]\nregion = eu-west-1\n");
+    home.keys("work", "ASIAFIRST");
+    let destination = Destination::start().await.unwrap();
+    let port = destination.address.port();
+    let daemon = home.daemon(&config("profile = \"work\"", TARGET, port)).await;
+    daemon.attached().await;
+    let transfer = Transfer::begin(&daemon, destination).await;
+    transfer.moved(&daemon, 300_000).await;
+    refuse(&simulator, &["ASIAFIRST"]).await;
+    simulator.inject(RESET).await.unwrap();
+    let cause = "ssm:ResumeSession: The security token included in the request is expired (ExpiredTokenException)";
+    daemon.awaits_login(cause).await;
+    daemon.awaits_login("`aws configure --profile work`").await;
+    home.keys("work", "ASIASECOND");
+    transfer.finish(&daemon).await;
+    assert_eq!(simulator.calls(Call::Start), 1, "the same session");
+}
+
+/// The same with keys of the environment, which nobody can change: it is said, and a daemon started anew goes on.
+#[tokio::test]
+async fn issue_136_keys_of_the_environment_that_expire_are_no_matter_of_a_login() {
+    let (simulator, _services, _endpoint, home) = workplace().await;
+    let home = home
+        .with("AWS_ACCESS_KEY_ID", "ASIAENV")
+        .with("AWS_SECRET_ACCESS_KEY", "secret")
+        .with("AWS_SESSION_TOKEN", "token")
+        .with("AWS_REGION", "eu-west-1");
+    let daemon = home.daemon(&config("", TARGET, 80)).await;
+    daemon.attached().await;
+    refuse(&simulator, &["ASIAENV"]).await;
+    simulator.inject(RESET).await.unwrap();
+    let session = daemon
+        .awaits_login("restart it with fresh ones, or better set profile")
+        .await;
+    assert!(!session.cause.contains("aws sso login"), "{}", session.cause);
+}
+
+/// aws/session-manager-plugin#117: a session cannot be resumed with a login of Identity Center or a web identity, because
+/// the first credentials are kept.
+#[tokio::test]
+async fn issue_117_each_resume_has_credentials_of_its_time() {
+    let (simulator, services, _endpoint, home) = workplace().await;
+    log_in(&home, "good-token", LATER);
+    // Less than what is refreshed in advance: each attempt must fetch its own.
+    services.set_lifetime(50);
+    let daemon = working(&home).await;
+    daemon.attached().await;
+    for round in 1..=3 {
+        let before = services.count("GetRoleCredentials");
+        refuse(&simulator, &[&format!("ASIA{round}"), "ASIAROLE"]).await;
+        services.set_key(&format!("ASIA{}", round + 1));
+        simulator.inject(RESET).await.unwrap();
+        daemon
+            .until("resumed", async || {
+                let session = daemon.session().await;
+                session.phase == Phase::Attached && session.figures.drops == round
+            })
+            .await;
+        assert!(services.count("GetRoleCredentials") > before);
+    }
+    assert_eq!(simulator.calls(Call::Start), 1, "the same session throughout");
+}
+
+#[tokio::test]
+async fn a_login_whose_token_identity_center_takes_no_more() {
+    let (_simulator, services, _endpoint, home) = workplace().await;
+    log_in(&home, "revoked-token", LATER);
+    let daemon = working(&home).await;
+    daemon.awaits_login("run `aws sso login --profile work`").await;
+    assert!(services.count("GetRoleCredentials") >= 1);
+    log_in(&home, "good-token", LATER);
+    daemon.attached().await;
+}
+
+#[tokio::test]
+async fn identity_center_that_is_not_reached_is_no_matter_of_a_login() {
+    let (_simulator, _services, _endpoint, home) = workplace().await;
+    let nobody = {
+        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        gone.local_addr().unwrap()
+    };
+    let home = home
+        .without("AWS_ENDPOINT_URL_SSO")
+        .with("AWS_ENDPOINT_URL_SSO", &format!("http://{nobody}"));
+    log_in(&home, "good-token", LATER);
+    let daemon = working(&home).await;
+    daemon.until_phase(Phase::Starting, "is not reached").await;
+    let (_, _, code) = home.run(&["wait", "demo", "--for", "up", "--timeout", "1s"]).await;
+    assert_eq!(code, Some(4), "not 77");
+    // The network is there: nobody has to do anything.
+    let services = std::sync::Arc::new(crate::services::Services::default());
+    let listener = TcpListener::bind(nobody).await.unwrap();
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            services.serve(stream).await;
+        }
+    });
+    daemon.attached().await;
+}
+
+#[tokio::test]
+async fn a_wrong_clock_is_said_and_does_not_ask_for_a_login() {
+    let (simulator, _services, _endpoint, home) = workplace().await;
+    log_in(&home, "good-token", LATER);
+    let skewed = Fault::Answer {
+        call: Call::Start,
+        times: 1,
+        answer: BadAnswer::Skewed { seconds: 7200 },
+    };
+    simulator.inject(skewed).await.unwrap();
+    let daemon = working(&home).await;
+    daemon.attached().await;
+    let log = daemon.log();
+    assert!(log.contains("this machine's clock is 2h 0m behind AWS's"), "{log}");
+    assert!(log.contains("clock agrees with AWS's again"), "{log}");
+    assert!(!log.contains("awaiting_login"), "{log}");
+}
+
+#[tokio::test]
+async fn credentials_that_expire_while_their_source_fails_serve_to_the_end() {
+    let (simulator, services, _endpoint, home) = workplace().await;
+    log_in(&home, "good-token", LATER);
+    services.set_lifetime(45);
+    let daemon = working(&home).await;
+    daemon.attached().await;
+    log_in(&home, "good-token", EARLIER);
+    simulator.inject(RESET).await.unwrap();
+    daemon
+        .until("resumed", async || {
+            let session = daemon.session().await;
+            session.phase == Phase::Attached && session.figures.drops == 1
+        })
+        .await;
+}

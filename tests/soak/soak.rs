@@ -101,7 +101,11 @@ pub(crate) async fn soak(program: &Path, options: Options, say: fn(&str)) -> any
                     }
                 }
                 _ = ticks.tick() => {
-                    drops.take(&daemon.client().status().await?, &report);
+                    // A machine that is too busy to answer is no failure: what is not read now is read later.
+                    match daemon.client().status().await {
+                        Ok(status) => drops.take(&status, &report),
+                        Err(error) => say(&format!("{error}")),
+                    }
                     say(&so_far(&report, resident(pid), now() - started));
                 }
             }
@@ -111,7 +115,12 @@ pub(crate) async fn soak(program: &Path, options: Options, say: fn(&str)) -> any
         while let Some(ended) = traffic.join_next().await {
             ended?;
         }
-        drops.finish(&daemon.client().status().await?, &report);
+        let mut status = daemon.client().status().await;
+        while status.is_err() {
+            tokio::time::sleep(TELL).await;
+            status = daemon.client().status().await;
+        }
+        drops.finish(&status?, &report);
         anyhow::Ok((first, last))
     };
     let resident = tokio::select! {

@@ -54,6 +54,9 @@ impl Clock {
 /// Clocks drift apart by less, however long one looks.
 const SLEPT: Duration = Duration::from_millis(500);
 
+/// A wake-up that is told again within this time, by somebody else, is the same one. A lid that flaps is slower.
+pub(crate) const SAME_WAKE_UP: Duration = Duration::from_secs(3);
+
 /// Notices that the machine has slept: the boot-time clock has gone on, the other one has not.
 #[derive(Debug)]
 pub struct SleepMeter {

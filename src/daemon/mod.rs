@@ -2,6 +2,7 @@
 
 mod error;
 mod log;
+mod logind;
 mod machine;
 mod notify;
 mod registry;

@@ -16,7 +16,7 @@ use super::report;
 use super::router::{Router, RouterNews};
 use super::timer::Timer;
 use crate::aws::{ControlPlane, LoginNews, SeededBackoff};
-use crate::clock::{Clock, SleepMeter};
+use crate::clock::{Clock, SAME_WAKE_UP, SleepMeter};
 use crate::config::SessionSettings;
 use crate::endpoint::{Listeners, LocalEvent, LocalMessage, LocalSocket};
 use crate::transport::Dialer;
@@ -34,6 +34,8 @@ pub(super) struct Supervisor<'a> {
     network: NetworkNews,
     login: LoginNews,
     sleep: SleepMeter,
+    /// When this task noticed last that the machine had slept.
+    woke: Option<Timestamp>,
     pub(super) listeners: Listeners,
     /// What one turn has read; kept for their memory.
     inbox: Vec<Inbound>,
@@ -105,6 +107,7 @@ impl<'a> Supervisor<'a> {
             timer: Timer::new(clock),
             network: tools.network,
             sleep: SleepMeter::new(clock),
+            woke: None,
             listeners,
             inbox: Vec::new(),
             reports: Vec::new(),
@@ -126,6 +129,7 @@ impl<'a> Supervisor<'a> {
             let slept = self.sleep.look();
             let now = self.clock.now();
             if let Some(slept) = slept {
+                self.woke = Some(now);
                 self.session.handle_slept(slept, now);
             }
             self.handle(happening, now);
@@ -186,8 +190,10 @@ impl<'a> Supervisor<'a> {
             }
             Happening::Link(news) => self.handle_link(news, now),
             Happening::Action(news) => self.handle_action(news, now),
-            // It has woken this task; how long the sleep was, its own clocks have told.
-            Happening::Network(NetworkChange::Woke) | Happening::Due => {}
+            // Its own clocks have told how long the sleep was, mostly.
+            Happening::Network(NetworkChange::Woke) if self.woke.is_some_and(|woke| now.since(woke) < SAME_WAKE_UP) => {
+            }
+            Happening::Due => {}
             Happening::Network(change) => self.handle_network(change, now),
             Happening::Login => self.session.handle_credentials_changed(now),
         }

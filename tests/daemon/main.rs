@@ -4,11 +4,18 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 mod bytes;
+#[cfg(target_os = "linux")]
+mod clocks;
 mod ending;
 mod faults;
+mod field;
+#[cfg(target_os = "linux")]
+mod hosts;
 mod life;
 mod limits;
 mod listening;
+#[cfg(target_os = "linux")]
+mod logind;
 mod network;
 mod reload;
 mod secrets;
@@ -47,10 +54,20 @@ impl Bench {
     }
 
     async fn with(simulator: autossm_sim::Config, more: &str) -> Self {
+        Self::under(simulator, more, &[]).await
+    }
+
+    /// With more in the daemon's environment.
+    async fn under(simulator: autossm_sim::Config, more: &str, environment: &[(&str, String)]) -> Self {
+        let environment: Vec<_> = environment
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()))
+            .collect();
         let simulator = Simulator::start(simulator).await.unwrap();
         let destination = Destination::start().await.unwrap();
         let text = config(&simulator.endpoint_url(), destination.address.port(), more);
-        let daemon = Daemon::start(Path::new(env!("CARGO_BIN_EXE_autossm")), &[], &text)
+        let program = Path::new(env!("CARGO_BIN_EXE_autossm"));
+        let daemon = Daemon::with(program, &[], &["--log", "info"], &environment, &text)
             .await
             .unwrap();
         Self {

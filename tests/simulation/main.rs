@@ -7,6 +7,7 @@ mod agent;
 mod backoff;
 mod destinations;
 mod fault;
+mod figures;
 mod fleet;
 mod host;
 mod life;

@@ -217,3 +217,22 @@ fn a_network_that_returns_is_used_at_once() {
     // Five round trips of 20 ms and 100 ms.
     assert!(back < Duration::from_millis(200), "{back:?}");
 }
+
+/// Each wake-up finds a dead link that had not held: none of them waits longer for those before it.
+#[test]
+fn a_flapping_lid_is_back_at_once_each_time() {
+    let mut world = plain(100_000, 7_000_000);
+    let naps = 10;
+    for nap in 0..naps {
+        let closed = Duration::from_secs(1) + Duration::from_secs(6) * nap;
+        world.fault_at(closed, Fault::Sleep(Duration::from_secs(5)));
+        world.fault_at(closed + Duration::from_millis(200), Fault::Rst);
+    }
+    world.run();
+    assert_eq!(world.host.session.figures().drops, 10);
+    for nap in 0..10 {
+        let woke = Duration::from_secs(6) * u32::try_from(nap + 1).unwrap();
+        let back = recovered_after(&world, nap, woke);
+        assert!(back < Duration::from_millis(200), "nap {nap}: {back:?}");
+    }
+}

@@ -98,6 +98,20 @@ impl Daemon {
         std::fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 
+    /// Waits until its log looks as described.
+    pub(crate) async fn said(&self, holds: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        let wait = async {
+            while !holds(&self.log()) {
+                ticks.tick().await;
+            }
+        };
+        match tokio::time::timeout(PATIENCE, wait).await {
+            Ok(()) => Ok(()),
+            Err(_) => bail!("not said within {PATIENCE:?}; the daemon's log:\n{}", self.log()),
+        }
+    }
+
     /// The environment in which another `autossm` talks to this one.
     pub(crate) fn environment(&self) -> Vec<(&'static str, PathBuf)> {
         environment(self.directory.path())
@@ -153,6 +167,29 @@ impl Daemon {
         session.listeners[0]
             .parse()
             .with_context(|| format!("{:?} is no address", session.listeners))
+    }
+
+    /// Where the session with this name listens; waits until it does.
+    pub(crate) async fn listener_of(&self, name: &str) -> anyhow::Result<SocketAddr> {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        let wait = async {
+            loop {
+                ticks.tick().await;
+                let sessions = self.client.status().await?.sessions;
+                let found = sessions.iter().find(|session| session.name == name);
+                if let Some(address) = found.and_then(|session| session.listeners.first()) {
+                    return address.parse().with_context(|| format!("{address:?} is no address"));
+                }
+            }
+        };
+        match tokio::time::timeout(PATIENCE, wait).await {
+            Ok(address) => address,
+            Err(_) => bail!(
+                "{name} does not listen; the daemon's log:
+{}",
+                self.log()
+            ),
+        }
     }
 
     /// Sends it a signal.

@@ -76,7 +76,7 @@ impl Destination {
         })
     }
 
-    /// What arrived over the connection with this key, once it is complete.
+    /// What arrived over the connection with this key, once it is complete or broken.
     pub(crate) fn tally(&self, key: u64) -> Option<Tally> {
         self.tallies.lock().unwrap().get(&key).copied()
     }
@@ -94,32 +94,55 @@ async fn serve(mut socket: TcpStream, progress: &Progress) -> io::Result<(u64, T
         pace: number(24),
     };
     let (reader, mut writer) = socket.split();
-    let (tally, sent) = tokio::join!(
-        receive(reader, up_key(load), load.up, &progress.up),
+    let mut tally = Tally::default();
+    let (received, sent) = tokio::join!(
+        receive(reader, up_key(load), load.up, &progress.up, &mut tally),
         send(&mut writer, down_key(load), load.down, load.pace),
     );
-    sent?;
-    // The client ends first, so that the destination's end cannot cut anything off.
-    Ok((load.key, tally?))
+    // The client ends first, so that the destination's end cannot cut anything off. What a broken connection has
+    // brought is told too: that much must be right.
+    if let Err(error) = received.and(sent) {
+        tracing::debug!(%error, load.key, "a connection to the destination broke");
+    }
+    Ok((load.key, tally))
 }
 
 /// Moves a load over `socket` and checks what comes back.
-pub(crate) async fn exchange(mut socket: TcpStream, load: Load, progress: &Progress) -> io::Result<Tally> {
+pub(crate) async fn exchange(socket: TcpStream, load: Load, progress: &Progress) -> io::Result<Tally> {
+    let mut tally = Tally::default();
+    exchange_into(socket, load, progress, &mut tally).await?;
+    Ok(tally)
+}
+
+/// The same; what has come back is in `tally` also when the connection breaks.
+pub(crate) async fn exchange_into(
+    socket: TcpStream,
+    load: Load,
+    progress: &Progress,
+    tally: &mut Tally,
+) -> io::Result<()> {
     socket.set_nodelay(true)?;
+    exchange_over(socket, load, progress, tally).await
+}
+
+/// The same over any kind of socket.
+pub(crate) async fn exchange_over(
+    socket: impl AsyncRead + AsyncWrite,
+    load: Load,
+    progress: &Progress,
+    tally: &mut Tally,
+) -> io::Result<()> {
+    let (reader, mut writer) = tokio::io::split(socket);
     let mut header = Vec::with_capacity(HEADER);
     for number in [load.key, load.up, load.down, load.pace] {
         header.extend_from_slice(&number.to_le_bytes());
     }
-    socket.write_all(&header).await?;
-    let (reader, mut writer) = socket.split();
-    let (tally, sent) = tokio::join!(
-        receive(reader, down_key(load), load.down, &progress.down),
+    writer.write_all(&header).await?;
+    let (received, sent) = tokio::join!(
+        receive(reader, down_key(load), load.down, &progress.down, tally),
         send(&mut writer, up_key(load), load.up, load.pace),
     );
-    sent?;
-    let tally = tally?;
-    // Whatever still comes was never sent.
-    Ok(tally)
+    sent.and(received)
 }
 
 const fn up_key(load: Load) -> u64 {
@@ -149,19 +172,22 @@ async fn send(writer: &mut (impl AsyncWrite + Unpin), key: u64, total: u64, pace
     Ok(())
 }
 
-async fn receive(mut reader: impl AsyncRead + Unpin, key: u64, total: u64, progress: &AtomicU64) -> io::Result<Tally> {
-    let mut tally = Tally {
-        expected: total,
-        ..Tally::default()
-    };
+async fn receive(
+    mut reader: impl AsyncRead + Unpin,
+    key: u64,
+    total: u64,
+    progress: &AtomicU64,
+    tally: &mut Tally,
+) -> io::Result<()> {
+    tally.expected = total;
     let mut buffer = vec![0; 64 << 10];
     while tally.received < total {
         let length = reader.read(&mut buffer).await?;
         if length == 0 {
-            return Ok(tally);
+            return Ok(());
         }
         tally.take(key, &buffer[..length]);
         progress.fetch_add(length as u64, Ordering::Relaxed);
     }
-    Ok(tally)
+    Ok(())
 }

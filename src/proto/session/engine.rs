@@ -78,7 +78,7 @@ impl Session {
         }
     }
 
-    /// Closes the websocket and records the drop; says whether the link had held.
+    /// Closes the websocket and records the drop; says whether the link had held, or died of something that has passed.
     fn drop_link(&mut self, epoch: Epoch, cause: DropCause, now: Timestamp) -> bool {
         let work = std::mem::replace(&mut self.work, Work::Idle);
         self.commands.push_back(Command::Close { epoch });
@@ -94,7 +94,7 @@ impl Session {
         }
         let (mut held, mut noticed_after) = (false, Duration::ZERO);
         if let Work::Up(link) = &work {
-            held = link.proven && now.since(link.since) >= self.config.link_hold;
+            held = link.is_shaken() || (link.proven && now.since(link.since) >= self.config.link_hold);
             if cause != DropCause::Requested {
                 noticed_after = now.since(link.last_inbound());
             }

@@ -54,7 +54,7 @@ impl Session {
                 self.backoff.reset();
                 self.begin_attempt(&change.to_string(), now);
             }
-            Work::Up(link) => link.probe(),
+            Work::Up(link) => link.shake(now),
         }
         self.drain(now);
     }
@@ -90,3 +90,7 @@ impl Session {
         self.handle_dropped(epoch, DropCause::AddressGone, now);
     }
 }
+
+#[cfg(test)]
+#[path = "environment_tests.rs"]
+mod tests;

@@ -14,6 +14,8 @@ const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 const STALL: Duration = Duration::from_secs(3);
 /// Signs of life for this long while the oldest message stays unacknowledged: the agent takes nothing.
 const STUCK: Duration = Duration::from_secs(10);
+/// What comes so soon after the network changed may have been on its way before: no sign of life.
+const ECHO: Duration = Duration::from_millis(500);
 /// Pings whose pong is still recognised.
 const REMEMBERED_PINGS: usize = 8;
 
@@ -63,6 +65,8 @@ pub(super) struct Link {
     due: Option<bool>,
     sent: Vec<(u64, Timestamp)>,
     next_nonce: u64,
+    /// When the network changed under it, or the machine slept; none once a ping sent since then has been answered.
+    shaken: Option<Timestamp>,
 }
 
 impl Link {
@@ -80,7 +84,20 @@ impl Link {
             due: Some(false),
             sent: Vec::new(),
             next_nonce: epoch.0 << 32,
+            shaken: None,
         }
+    }
+
+    /// The network has changed or the machine has slept: whether it lives is asked at once, and should it be dead, then
+    /// of that.
+    pub(super) fn shake(&mut self, now: Timestamp) {
+        self.shaken = Some(now);
+        self.probe();
+    }
+
+    /// Whether its death would be no sign that the next one dies as well.
+    pub(super) const fn is_shaken(&self) -> bool {
+        self.shaken.is_some()
     }
 
     /// Asks for a sign of life now, with the deadline of a probe.
@@ -111,7 +128,8 @@ impl Link {
     /// Any frame is a sign of life.
     pub(super) fn handle_inbound(&mut self, now: Timestamp) {
         self.last_inbound = now;
-        if self.ping.as_ref().is_some_and(|ping| ping.flushed.is_some()) {
+        let echo = self.shaken.is_some_and(|shaken| now.since(shaken) < ECHO);
+        if !echo && self.ping.as_ref().is_some_and(|ping| ping.flushed.is_some()) {
             self.ping = None;
         }
     }
@@ -124,6 +142,11 @@ impl Link {
             habit.answers = true;
             habit.rtt.sample(now.since(*at));
             self.pong_seen = true;
+            // The answer to a ping from before may have been on its way while all was well.
+            if self.shaken.is_some_and(|shaken| *at >= shaken) {
+                self.shaken = None;
+                self.ping = None;
+            }
         }
     }
 
@@ -233,6 +256,13 @@ impl Link {
     fn verdict_at(&self, config: &SessionConfig, habit: &PongHabit) -> Option<(Timestamp, DropCause)> {
         let ping = self.ping.as_ref()?;
         match ping.flushed {
+            // What TCP cannot send fills the socket, and then the ping cannot leave either.
+            None if ping.probe && habit.answers => (self.last_inbound <= ping.queued).then(|| {
+                (
+                    ping.queued.after(habit.patience(PROBE_TIMEOUT)),
+                    DropCause::WriteStalled,
+                )
+            }),
             None => (self.last_inbound <= ping.queued).then(|| {
                 (
                     ping.queued.after(habit.patience(config.ping_interval)),

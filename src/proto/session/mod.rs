@@ -9,6 +9,8 @@ mod environment;
 #[cfg(test)]
 mod hostile_tests;
 mod link;
+#[cfg(test)]
+mod link_tests;
 mod locals;
 mod phase;
 mod poll;

@@ -22,8 +22,8 @@ pub struct Config {
     pub agent_program: Option<PathBuf>,
     /// The address clients are told for the websockets, when a relay stands in front; none means the real one.
     pub advertise: Option<SocketAddr>,
-    /// What clients are told for the websockets instead of `ws://` and that address, when TLS stands in front.
-    pub stream_origin: Option<String>,
+    /// The same as the beginning of a URL, `wss://host`, when TLS stands in front; counts before `advertise`.
+    pub advertise_url: Option<String>,
     /// Where `/_sim/` is served beside the control plane, for when that one is made to refuse.
     pub admin: SocketAddr,
     /// Targets that exist; empty means every one whose id begins with `i-`, `mi-` or `ecs:`.
@@ -32,6 +32,8 @@ pub struct Config {
     pub hosts: BTreeMap<String, String>,
     /// Requests need a SigV4 `Authorization` (its form is checked, not its signature).
     pub require_signatures: bool,
+    /// How far the clock that signed a call may be from this machine's; none means any.
+    pub clock_tolerance: Option<Duration>,
     /// A token opens one data channel only.
     pub single_use_tokens: bool,
     /// How long a token can be used; none means for ever.
@@ -96,11 +98,12 @@ impl Default for Config {
             agents: any,
             agent_program: None,
             advertise: None,
-            stream_origin: None,
+            advertise_url: None,
             admin: any,
             targets: Vec::new(),
             hosts: BTreeMap::new(),
             require_signatures: false,
+            clock_tolerance: Some(Duration::from_secs(5 * 60)),
             single_use_tokens: true,
             token_lifetime: None,
             close_after: Some(Duration::from_secs(60 * 60)),

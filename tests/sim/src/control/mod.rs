@@ -4,5 +4,6 @@ mod admin;
 mod answers;
 mod calls;
 mod server;
+mod skew;
 
 pub(crate) use server::{access_key, is_signed_for, serve_connection};

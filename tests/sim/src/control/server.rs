@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -12,7 +13,8 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::{admin, answers, calls};
+use super::{admin, answers, calls, skew};
+use crate::clock;
 use crate::hub::Hub;
 use crate::service::{ApiError, BoxedBody};
 
@@ -78,6 +80,12 @@ async fn respond(hub: &Hub, request: Request<Incoming>) -> Response<BoxedBody> {
         let text = "The security token included in the request is expired";
         let error = ApiError::new("ExpiredTokenException", text);
         return answers::error(StatusCode::FORBIDDEN, &error);
+    }
+    if let Some(tolerance) = hub.registry.config().clock_tolerance {
+        let unix_now = Duration::from_millis(clock::unix_millis());
+        if let Some(error) = skew::refusal(&head.headers, unix_now, tolerance) {
+            return answers::error(StatusCode::BAD_REQUEST, &error);
+        }
     }
     let target = head.headers.get(TARGET).and_then(|value| value.to_str().ok());
     let operation = target.and_then(|target| target.strip_prefix(PREFIX));

@@ -81,7 +81,7 @@ impl Cloud {
     /// The data channel is at that host.
     pub(crate) async fn with_messages(host: &str) -> Self {
         let simulator = Simulator::start(autossm_sim::Config {
-            stream_origin: Some(format!("wss://{host}")),
+            advertise_url: Some(format!("wss://{host}")),
             require_signatures: true,
             ..autossm_sim::Config::default()
         })

@@ -160,7 +160,7 @@ async fn a_helper_that_fails_prints_garbage_or_leaves_children() {
     daemon.attached().await;
     let child = std::fs::read_to_string(&pid).unwrap();
     daemon.until("its child is gone", async || !is_alive(&child)).await;
-    assert_eq!(simulator.calls(Call::Start), 1);
+    assert_eq!(simulator.calls().start, 1);
     assert!(!daemon.log().contains("canary"), "{}", daemon.log());
 }
 
@@ -284,7 +284,7 @@ async fn issue_136_exported_credentials_that_expire_after_an_hour() {
     daemon.awaits_login("`aws configure --profile work`").await;
     home.keys("work", "ASIASECOND");
     transfer.finish(&daemon).await;
-    assert_eq!(simulator.calls(Call::Start), 1, "the same session");
+    assert_eq!(simulator.calls().start, 1, "the same session");
 }
 
 /// The same with keys of the environment, which nobody can change: it is said, and a daemon started anew goes on.
@@ -329,7 +329,7 @@ async fn issue_117_each_resume_has_credentials_of_its_time() {
             .await;
         assert!(services.count("GetRoleCredentials") > before);
     }
-    assert_eq!(simulator.calls(Call::Start), 1, "the same session throughout");
+    assert_eq!(simulator.calls().start, 1, "the same session throughout");
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use autossm_proto::session::Phase;
-use autossm_sim::{Call, Fault, LinkFault, Side, Simulator};
+use autossm_sim::{Fault, LinkFault, Side, Simulator};
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
@@ -148,7 +148,7 @@ async fn a_login_in_mid_outage_lets_the_transfer_go_on_exactly() {
         })
         .await;
     assert_eq!(daemon.session().await.phase, Phase::AwaitingLogin);
-    let starts = simulator.calls(Call::Start);
+    let starts = simulator.calls().start;
     // The morning.
     services.set_key("ASIANEXT");
     log_in(&home, "good-token", LATER);
@@ -158,7 +158,7 @@ async fn a_login_in_mid_outage_lets_the_transfer_go_on_exactly() {
     println!("attached {took:?} after the change of the cache file");
     assert!(took < Duration::from_secs(5), "{took:?}");
     transfer.finish(&daemon).await;
-    assert_eq!(simulator.calls(Call::Start), starts, "the same session");
+    assert_eq!(simulator.calls().start, starts, "the same session");
     assert!(daemon.log().contains("credentials are there again"), "{}", daemon.log());
 }
 
@@ -180,6 +180,6 @@ async fn before_the_first_login_the_daemon_waits_and_opens_no_browser() {
     assert_eq!(code, Some(77));
     log_in(&home, "good-token", LATER);
     daemon.attached().await;
-    assert_eq!(simulator.calls(Call::Start), 1);
+    assert_eq!(simulator.calls().start, 1);
     assert!(!home.path("opened").exists());
 }

@@ -191,7 +191,6 @@ fn every_mistake_is_named_with_its_line() {
     }
 }
 
-/// A session alone; the key that is wrong; part of the message.
 #[test]
 fn a_target_may_be_a_tag() {
     for target in [
@@ -205,6 +204,7 @@ fn a_target_may_be_a_tag() {
     }
 }
 
+/// A session alone; the key that is wrong; part of the message.
 #[rustfmt::skip]
 const WRONG_SESSIONS: &[(&str, &str, &str)] = &[
     ("[session.a]\nforward = {}", "session.a.target", "missing"),

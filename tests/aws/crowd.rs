@@ -6,7 +6,7 @@ use std::time::Duration;
 use autossm_proto::session::Phase;
 use autossm_sim::Fault;
 
-use crate::home::{Daemon, lines};
+use crate::home::{Daemon, lines, say};
 use crate::login::{EARLIER, LATER, RESET, log_in, workplace};
 
 const SESSIONS: usize = 200;
@@ -54,7 +54,8 @@ async fn two_hundred_sessions_wait_for_one_login_and_all_come_back() {
     log_in(&home, "good-token", LATER);
     all(&daemon, Phase::Attached).await;
     assert_eq!(services.count("GetRoleCredentials"), 1, "one fetch for all");
-    println!("{} StartSession calls for {SESSIONS} sessions", simulator.calls().start);
+    let starts = simulator.calls().start;
+    say(&format!("{starts} StartSession calls for {SESSIONS} sessions"));
 
     // At noon AWS takes the keys no more, and the connections drop.
     let expired = Fault::ExpireKeys {
@@ -67,7 +68,9 @@ async fn two_hundred_sessions_wait_for_one_login_and_all_come_back() {
     let fetches = services.count("GetRoleCredentials");
     tokio::time::sleep(Duration::from_secs(6)).await;
     let more = simulator.calls().resume - resumes;
-    println!("{resumes} ResumeSession calls until all waited, {more} in the next 6 s");
+    say(&format!(
+        "{resumes} ResumeSession calls until all waited, {more} in the next 6 s"
+    ));
     assert!(more <= 10, "{more} calls with keys that AWS does not take");
     assert!(services.count("GetRoleCredentials") - fetches <= 3);
     assert_eq!(

@@ -112,7 +112,7 @@ impl LoginNews {
         {
             return;
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn sessions(args: &SessionsArgs) -> anyhow::Result<Exit> {
         let mut found = Vec::new();
         let mut complaints = Vec::new();
         for inspection in accounts(&settings) {
-            match list(&inspection, args.all).await {
+            match Box::pin(list(&inspection, args.all)).await {
                 Ok(sessions) => found.extend(sessions),
                 Err(why) => complaints.push(format!("{}: {why}", inspection.name())),
             }

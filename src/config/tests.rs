@@ -191,6 +191,19 @@ fn every_mistake_is_named_with_its_line() {
     }
 }
 
+#[test]
+fn a_target_may_be_a_tag() {
+    for target in [
+        "tag:Name=bastion",
+        "tag:aws:autoscaling:groupName=a=b",
+        "tag:Name=two words",
+    ] {
+        let text = format!("[session.a]\ntarget = \"{target}\"\nforward = {{ listen = \":1\", port = 1 }}\n");
+        let settings = parse(&text, Path::new("autossm.toml"), &Environment::default()).unwrap();
+        assert_eq!(settings.sessions[0].target, target);
+    }
+}
+
 /// A session alone; the key that is wrong; part of the message.
 #[rustfmt::skip]
 const WRONG_SESSIONS: &[(&str, &str, &str)] = &[

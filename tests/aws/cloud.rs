@@ -81,7 +81,7 @@ impl Cloud {
     /// The data channel is at that host.
     pub(crate) async fn with_messages(host: &str) -> Self {
         let simulator = Simulator::start(autossm_sim::Config {
-            stream_origin: Some(format!("wss://{host}")),
+            advertise_url: Some(format!("wss://{host}")),
             require_signatures: true,
             ..autossm_sim::Config::default()
         })
@@ -151,7 +151,13 @@ impl Shared {
                 Some(407)
             }
             Policy::Status(status) => Some(*status),
-            _ => None,
+            Policy::Open
+            | Policy::Password(_)
+            | Policy::WrongName
+            | Policy::UnknownRoot
+            | Policy::Expired
+            | Policy::Stalled
+            | Policy::Truncated => None,
         };
         if let Some(status) = refused {
             let answer = format!("HTTP/1.1 {status} No\r\nContent-Length: 0\r\n\r\n");
@@ -172,7 +178,12 @@ impl Shared {
                 stream.write_all(&[22, 3, 3, 2, 0, 2, 0]).await.ok()?;
                 return None;
             }
-            _ => {}
+            Policy::Open
+            | Policy::Password(_)
+            | Policy::Status(_)
+            | Policy::WrongName
+            | Policy::UnknownRoot
+            | Policy::Expired => {}
         }
         let acceptor = TlsAcceptor::from(Arc::new(self.certificate(&host, &policy)));
         let mut tls = acceptor.accept(stream).await.ok()?;

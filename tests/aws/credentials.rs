@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use autossm::clock::Clock;
 use autossm_proto::session::Phase;
 use autossm_sim::{BadAnswer, Call, Fault, Simulator};
 use tokio::net::TcpListener;
@@ -160,7 +161,7 @@ async fn a_helper_that_fails_prints_garbage_or_leaves_children() {
     daemon.attached().await;
     let child = std::fs::read_to_string(&pid).unwrap();
     daemon.until("its child is gone", async || !is_alive(&child)).await;
-    assert_eq!(simulator.calls(Call::Start), 1);
+    assert_eq!(simulator.calls().start, 1);
     assert!(!daemon.log().contains("canary"), "{}", daemon.log());
 }
 
@@ -257,10 +258,10 @@ async fn a_machine_without_a_metadata_service_does_not_wait_for_one() {
         .without("AWS_EC2_METADATA_DISABLED")
         .with("AWS_EC2_METADATA_SERVICE_ENDPOINT", &url)
         .with("AWS_REGION", "eu-west-1");
-    let started = tokio::time::Instant::now();
+    let started = Clock.now();
     let daemon = home.daemon(&config("", TARGET, 80)).await;
     daemon.awaits_login("set profile in autossm's configuration").await;
-    let took = started.elapsed();
+    let took = Clock.now().since(started);
     assert!(took < Duration::from_secs(8), "{took:?}");
 }
 
@@ -284,7 +285,7 @@ async fn issue_136_exported_credentials_that_expire_after_an_hour() {
     daemon.awaits_login("`aws configure --profile work`").await;
     home.keys("work", "ASIASECOND");
     transfer.finish(&daemon).await;
-    assert_eq!(simulator.calls(Call::Start), 1, "the same session");
+    assert_eq!(simulator.calls().start, 1, "the same session");
 }
 
 /// The same with keys of the environment, which nobody can change: it is said, and a daemon started anew goes on.
@@ -329,7 +330,7 @@ async fn issue_117_each_resume_has_credentials_of_its_time() {
             .await;
         assert!(services.count("GetRoleCredentials") > before);
     }
-    assert_eq!(simulator.calls(Call::Start), 1, "the same session throughout");
+    assert_eq!(simulator.calls().start, 1, "the same session throughout");
 }
 
 #[tokio::test]

@@ -4,9 +4,9 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use autossm_proto::session::Phase;
-use autossm_sim::{Call, Fault};
+use autossm_sim::Fault;
 
-use crate::home::{Daemon, lines};
+use crate::home::{Daemon, lines, say};
 use crate::login::{EARLIER, LATER, RESET, log_in, workplace};
 
 const SESSIONS: usize = 200;
@@ -45,7 +45,7 @@ async fn two_hundred_sessions_wait_for_one_login_and_all_come_back() {
     let warnings = lines(&daemon.log(), "WARN").len();
     assert_eq!(warnings, 1, "{:?}", lines(&daemon.log(), "WARN"));
     assert_eq!(lines(&daemon.log(), "a login is needed").len(), 1);
-    assert_eq!(simulator.calls(Call::Start), 0);
+    assert_eq!(simulator.calls().start, 0);
     assert_eq!(
         services.count("GetRoleCredentials"),
         0,
@@ -54,10 +54,8 @@ async fn two_hundred_sessions_wait_for_one_login_and_all_come_back() {
     log_in(&home, "good-token", LATER);
     all(&daemon, Phase::Attached).await;
     assert_eq!(services.count("GetRoleCredentials"), 1, "one fetch for all");
-    println!(
-        "{} StartSession calls for {SESSIONS} sessions",
-        simulator.calls(Call::Start)
-    );
+    let starts = simulator.calls().start;
+    say(&format!("{starts} StartSession calls for {SESSIONS} sessions"));
 
     // At noon AWS takes the keys no more, and the connections drop.
     let expired = Fault::ExpireKeys {
@@ -66,11 +64,13 @@ async fn two_hundred_sessions_wait_for_one_login_and_all_come_back() {
     simulator.inject(expired).await.unwrap();
     simulator.inject(RESET).await.unwrap();
     all(&daemon, Phase::AwaitingLogin).await;
-    let resumes = simulator.calls(Call::Resume);
+    let resumes = simulator.calls().resume;
     let fetches = services.count("GetRoleCredentials");
     tokio::time::sleep(Duration::from_secs(6)).await;
-    let more = simulator.calls(Call::Resume) - resumes;
-    println!("{resumes} ResumeSession calls until all waited, {more} in the next 6 s");
+    let more = simulator.calls().resume - resumes;
+    say(&format!(
+        "{resumes} ResumeSession calls until all waited, {more} in the next 6 s"
+    ));
     assert!(more <= 10, "{more} calls with keys that AWS does not take");
     assert!(services.count("GetRoleCredentials") - fetches <= 3);
     assert_eq!(

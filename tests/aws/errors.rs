@@ -1,8 +1,8 @@
 //! What AWS answers on bad days, and what others answer for it.
 
+use autossm::clock::Clock;
 use autossm_proto::session::Phase;
 use autossm_sim::{BadAnswer, Call, Fault, Simulator};
-use tokio::time::Instant;
 
 use crate::home::{Daemon, Home, config};
 use crate::services::{Answer, Services};
@@ -40,13 +40,13 @@ async fn throttling_waits_as_long_as_it_is_asked_to() {
     let throttled = BadAnswer::Throttled { retry_after: Some(4) };
     let (simulator, _home, daemon) =
         resumed_with(throttled, 1, Phase::Reattaching, "Rate exceeded (ThrottlingException)").await;
-    let refused = Instant::now();
-    let calls = simulator.calls(Call::Resume);
+    let refused = Clock.now();
+    let calls = simulator.calls().resume;
     daemon.attached().await;
     // The first look at the cause came a moment after the answer.
-    let waited = refused.elapsed().as_secs_f64();
+    let waited = Clock.now().since(refused).as_secs_f64();
     assert!(waited > 3.0, "{waited}");
-    assert_eq!(simulator.calls(Call::Resume), calls + 1);
+    assert_eq!(simulator.calls().resume, calls + 1);
 }
 
 #[tokio::test]
@@ -154,7 +154,7 @@ async fn an_address_elsewhere_is_never_dialled() {
     ];
     for (origin, cause) in rows {
         let simulator = Simulator::start(autossm_sim::Config {
-            stream_origin: Some(origin.to_owned()),
+            advertise_url: Some(origin.to_owned()),
             ..autossm_sim::Config::default()
         })
         .await

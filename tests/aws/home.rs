@@ -214,3 +214,9 @@ pub(crate) fn is_alive(pid: &str) -> bool {
     let state = stat.rsplit(')').next().unwrap_or_default().trim().chars().next();
     state.is_some_and(|state| state != 'Z' && state != 'X')
 }
+
+/// A figure for whoever runs the test with `--nocapture`.
+pub(crate) fn say(text: &str) {
+    use std::io::Write;
+    std::io::stderr().write_all(format!("{text}\n").as_bytes()).unwrap();
+}

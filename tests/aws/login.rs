@@ -3,12 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use autossm::clock::Clock;
 use autossm_proto::session::Phase;
-use autossm_sim::{Call, Fault, LinkFault, Side, Simulator};
+use autossm_sim::{Fault, LinkFault, Side, Simulator};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
-use crate::home::{Daemon, Home, config};
+use crate::home::{Daemon, Home, config, say};
 use crate::services::{Endpoint, Services};
 use crate::support::traffic::{Destination, Load, exchange};
 
@@ -148,17 +148,17 @@ async fn a_login_in_mid_outage_lets_the_transfer_go_on_exactly() {
         })
         .await;
     assert_eq!(daemon.session().await.phase, Phase::AwaitingLogin);
-    let starts = simulator.calls(Call::Start);
+    let starts = simulator.calls().start;
     // The morning.
     services.set_key("ASIANEXT");
     log_in(&home, "good-token", LATER);
-    let changed = Instant::now();
+    let changed = Clock.now();
     daemon.attached().await;
-    let took = changed.elapsed();
-    println!("attached {took:?} after the change of the cache file");
+    let took = Clock.now().since(changed);
+    say(&format!("attached {took:?} after the change of the cache file"));
     assert!(took < Duration::from_secs(5), "{took:?}");
     transfer.finish(&daemon).await;
-    assert_eq!(simulator.calls(Call::Start), starts, "the same session");
+    assert_eq!(simulator.calls().start, starts, "the same session");
     assert!(daemon.log().contains("credentials are there again"), "{}", daemon.log());
 }
 
@@ -180,6 +180,6 @@ async fn before_the_first_login_the_daemon_waits_and_opens_no_browser() {
     assert_eq!(code, Some(77));
     log_in(&home, "good-token", LATER);
     daemon.attached().await;
-    assert_eq!(simulator.calls(Call::Start), 1);
+    assert_eq!(simulator.calls().start, 1);
     assert!(!home.path("opened").exists());
 }

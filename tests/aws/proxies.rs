@@ -1,7 +1,7 @@
 //! Proxies, trusted roots and the names of hosts: all of AWS behind a CONNECT proxy, TLS by a root of our own.
 
 use autossm_proto::session::Phase;
-use autossm_sim::{Call, Fault, LinkFault, Side};
+use autossm_sim::{Fault, LinkFault, Side};
 
 use crate::cloud::{Cloud, MESSAGES, Policy};
 use crate::home::{Daemon, Home, config};
@@ -37,7 +37,7 @@ async fn says(policy: Policy, texts: &[&str]) {
         daemon.until_phase(Phase::Starting, text).await;
     }
     assert!(!daemon.log().contains("awaiting_login"), "{policy:?}: {}", daemon.log());
-    assert_eq!(cloud.simulator.calls(Call::Start), 0);
+    assert_eq!(cloud.simulator.calls().start, 0);
     cloud.set_policy(Policy::Open);
     daemon.attached().await;
     // The same between the session's start and its data channel.
@@ -51,7 +51,7 @@ async fn says(policy: Policy, texts: &[&str]) {
     daemon.until_phase(Phase::Reattaching, texts.last().unwrap()).await;
     cloud.set_policy(Policy::Open);
     daemon.attached().await;
-    assert_eq!(cloud.simulator.calls(Call::Start), 1);
+    assert_eq!(cloud.simulator.calls().start, 1);
 }
 
 #[tokio::test]

@@ -1,10 +1,12 @@
 //! STS and IAM Identity Center, as far as credentials need them; each answer can be made a wrong one.
 
 use std::collections::BTreeMap;
+use std::fmt::Write;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use autossm::clock::Clock;
 use aws_smithy_types::DateTime;
 use aws_smithy_types::date_time::Format;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -74,7 +76,7 @@ impl Answer {
     }
 
     pub(crate) fn header(mut self, name: &str, value: &str) -> Self {
-        self.headers.push_str(&format!("{name}: {value}\r\n"));
+        write!(self.headers, "{name}: {value}\r\n").unwrap();
         self
     }
 }
@@ -120,7 +122,7 @@ impl Services {
     pub(crate) async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         while let Some(request) = read(&mut stream).await {
             let Answer { status, headers, body } = self.respond(&request);
-            let date = DateTime::from(SystemTime::now()).fmt(Format::HttpDate).unwrap();
+            let date = DateTime::from(now()).fmt(Format::HttpDate).unwrap();
             let date = if headers.contains("Date: ") {
                 String::new()
             } else {
@@ -159,7 +161,7 @@ impl Services {
     }
 
     fn expiry(&self) -> SystemTime {
-        SystemTime::now() + std::time::Duration::from_secs(*self.lifetime.lock().unwrap())
+        now() + std::time::Duration::from_secs(*self.lifetime.lock().unwrap())
     }
 
     fn assumed(&self, request: &Request) -> String {
@@ -193,6 +195,10 @@ impl Services {
             ),
         )
     }
+}
+
+fn now() -> SystemTime {
+    UNIX_EPOCH + Clock.unix_now()
 }
 
 fn json(status: u16, body: &str) -> Answer {

@@ -59,7 +59,7 @@ async fn held_by_the_daemon_by_another_client_and_by_nobody() {
     daemon
         .until("only the old one is left", async || listed().await.len() == 1)
         .await;
-    assert_eq!(simulator.calls(Call::Start), 2);
+    assert_eq!(simulator.calls().start, 2);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! Targets by tag, and targets that are off.
 
 use autossm_proto::session::Phase;
-use autossm_sim::{Call, Fault, Instance, Simulator};
+use autossm_sim::{Fault, Instance, Simulator};
 
 use crate::home::{Home, config, lines};
 
@@ -89,7 +89,7 @@ async fn a_tag_that_is_on_nothing_online_is_waited_for() {
     daemon.until_phase(Phase::AwaitingTarget, cause).await;
     fleet(&simulator, vec![instance("i-0a", "bastion", false)]).await;
     daemon.until_phase(Phase::AwaitingTarget, "is not online").await;
-    assert_eq!(simulator.calls(Call::Start), 0, "nothing to start on");
+    assert_eq!(simulator.calls().start, 0, "nothing to start on");
     fleet(&simulator, vec![instance("i-0a", "bastion", true)]).await;
     daemon.attached().await;
 }
@@ -107,7 +107,7 @@ async fn a_hundred_and_twenty_instances_are_looked_at_page_by_page() {
     daemon.attached().await;
     let session = daemon.session().await;
     assert_eq!(session.instance.as_deref(), Some("i-0, the first of 120"));
-    assert_eq!(simulator.calls(Call::Instances), 3);
+    assert_eq!(simulator.calls().instances, 3);
 }
 
 #[tokio::test]
@@ -118,14 +118,14 @@ async fn a_target_that_is_off_is_asked_for_and_not_started_again_and_again() {
     let daemon = home.daemon(&config(&defaults, "i-0a", 80)).await;
     daemon.until_phase(Phase::AwaitingTarget, "").await;
     daemon
-        .until("three looks", async || simulator.calls(Call::Status) >= 3)
+        .until("three looks", async || simulator.calls().status >= 3)
         .await;
-    assert_eq!(simulator.calls(Call::Start), 1, "{}", daemon.log());
+    assert_eq!(simulator.calls().start, 1, "{}", daemon.log());
     daemon
         .until_phase(Phase::AwaitingTarget, "is not connected to Session Manager")
         .await;
     fleet(&simulator, vec![instance("i-0a", "x", true)]).await;
     daemon.attached().await;
-    assert_eq!(simulator.calls(Call::Start), 2);
+    assert_eq!(simulator.calls().start, 2);
     assert!(lines(&daemon.log(), "WARN").len() < 8, "{}", daemon.log());
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use autossm_proto::session::Phase;
-use autossm_sim::{Call, Config, Disturbance, Fault, LinkFault, Port, PortFault, Side, Simulator, Traffic, Way};
+use autossm_sim::{Config, Disturbance, Fault, LinkFault, Port, PortFault, Side, Simulator, Traffic, Way};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -46,8 +46,8 @@ async fn field_135_a_close_1000_every_hour_for_many_hours() {
             .iter()
             .all(|drop| drop.cause_text == "closed by the service (1000 Bye)")
     );
-    let calls = bench.simulator.calls(Call::Resume);
-    assert!(calls <= session.figures.drops + 1, "one call each: {calls}");
+    let calls = bench.simulator.calls();
+    assert!(calls.resume <= session.figures.drops + 1, "one call each: {calls:?}");
 }
 
 /// After a resume the agent's log says "Unexpected sequence message received" for ever, and a message lost later never

@@ -8,7 +8,7 @@ use std::time::Duration;
 use anyhow::bail;
 use autossm::control::{Client, Order};
 use autossm_proto::session::Phase;
-use autossm_sim::{Call, Simulator};
+use autossm_sim::Simulator;
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -238,8 +238,8 @@ impl Cell {
     }
 
     fn calls(&self) -> u64 {
-        let calls = [Call::Start, Call::Resume, Call::Terminate];
-        calls.into_iter().map(|call| self.simulator.calls(call)).sum()
+        let calls = self.simulator.calls();
+        calls.start + calls.resume + calls.terminate
     }
 
     /// Attached, and bytes go both ways.

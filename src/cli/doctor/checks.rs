@@ -48,7 +48,7 @@ pub(super) async fn daemon(client: Option<Client>) -> Section {
             }
         }
         Err(ClientError::NoDaemon { .. }) => {
-            section.skipped("none runs here; `autossm run` or the systemd unit starts it")
+            section.skipped("none runs here; `autossm run` or the systemd unit starts it");
         }
         Err(error) => section.wrong(&error.to_string()),
     }
@@ -89,7 +89,7 @@ pub(super) async fn accounts(settings: &Settings) -> Vec<Section> {
     match tls {
         Ok(tls) => {
             for (inspection, sessions) in groups.into_values() {
-                sections.push(account(&inspection, &sessions, &tls).await);
+                sections.push(Box::pin(account(&inspection, &sessions, &tls)).await);
             }
         }
         Err(error) => {

@@ -113,7 +113,7 @@ pub(super) fn doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
     runtime::block_on(async {
         sections.push(checks::daemon(client.ok()).await);
         match &settings {
-            Some(settings) => sections.extend(checks::accounts(settings).await),
+            Some(settings) => sections.extend(Box::pin(checks::accounts(settings)).await),
             None => {
                 let mut section = Section::new("sessions");
                 section.skipped("without a configuration there is nothing to look at");

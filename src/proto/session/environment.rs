@@ -90,3 +90,7 @@ impl Session {
         self.handle_dropped(epoch, DropCause::AddressGone, now);
     }
 }
+
+#[cfg(test)]
+#[path = "environment_tests.rs"]
+mod tests;

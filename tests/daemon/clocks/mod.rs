@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use autossm::status::SessionStatus;
 use autossm_proto::session::{DropCause, Phase};
-use autossm_sim::{Call, Config, Disturbance, Fault, LinkFault, Side, Traffic};
+use autossm_sim::{Config, Disturbance, Fault, LinkFault, Side, Traffic};
 use rustix::process::Signal;
 
 use self::shim::Shim;
@@ -91,7 +91,7 @@ impl Sleeper {
     }
 
     fn resumes(&self) -> u64 {
-        self.bench.simulator.calls(Call::Resume)
+        self.bench.simulator.calls().resume
     }
 
     async fn session(&self) -> SessionStatus {
@@ -284,5 +284,5 @@ async fn standing_still_for_8_seconds_in_mid_transfer() {
     bench.finish(transfer).await;
     let session = bench.daemon.session().await.unwrap();
     assert!(session.figures.drops <= 1, "{session:?}");
-    assert!(bench.simulator.calls(Call::Resume) <= 1, "no burst");
+    assert!(bench.simulator.calls().resume <= 1, "no burst");
 }

@@ -153,7 +153,7 @@ impl Lab {
             run(&format!("nsenter -t {pid} -n {command}"));
         }
         let settings = autossm_sim::Config {
-            stream_origin: Some(format!("wss://ssmmessages.{REGION}")),
+            advertise_url: Some(format!("wss://ssmmessages.{REGION}")),
             ..autossm_sim::Config::default()
         };
         let simulator = Simulator::start(settings).await.unwrap();

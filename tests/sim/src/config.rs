@@ -22,8 +22,8 @@ pub struct Config {
     pub agent_program: Option<PathBuf>,
     /// The address clients are told for the websockets, when a relay stands in front; none means the real one.
     pub advertise: Option<SocketAddr>,
-    /// What clients are told for the websockets instead of `ws://` and that address, when TLS stands in front.
-    pub stream_origin: Option<String>,
+    /// The same as the beginning of a URL, `wss://host`, when TLS stands in front; counts before `advertise`.
+    pub advertise_url: Option<String>,
     /// Where `/_sim/` is served beside the control plane, for when that one is made to refuse.
     pub admin: SocketAddr,
     /// Targets that exist; empty means every one whose id begins with `i-`, `mi-` or `ecs:`.
@@ -98,7 +98,7 @@ impl Default for Config {
             agents: any,
             agent_program: None,
             advertise: None,
-            stream_origin: None,
+            advertise_url: None,
             admin: any,
             targets: Vec::new(),
             hosts: BTreeMap::new(),

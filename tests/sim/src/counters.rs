@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::{Deserialize, Serialize};
 
+use crate::fault::Call;
+
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident,)*) => {
         #[derive(Debug, Default)]
@@ -70,6 +72,41 @@ counters! {
     connect_errors,
     /// Frames from the client that are not messages.
     invalid_frames,
+}
+
+/// Calls of the control plane that arrived since the start, whatever they were answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CallCounts {
+    /// StartSession.
+    pub start: u64,
+    /// ResumeSession.
+    pub resume: u64,
+    /// TerminateSession.
+    pub terminate: u64,
+    /// DescribeSessions.
+    pub describe: u64,
+    /// GetConnectionStatus.
+    pub status: u64,
+    /// GetDocument.
+    pub document: u64,
+    /// DescribeInstanceInformation.
+    #[serde(default)]
+    pub instances: u64,
+}
+
+impl CallCounts {
+    pub(crate) const fn count(&mut self, call: Call) {
+        let counted = match call {
+            Call::Start => &mut self.start,
+            Call::Resume => &mut self.resume,
+            Call::Terminate => &mut self.terminate,
+            Call::Describe => &mut self.describe,
+            Call::Status => &mut self.status,
+            Call::Document => &mut self.document,
+            Call::Instances => &mut self.instances,
+        };
+        *counted += 1;
+    }
 }
 
 /// One number, written by one task and read by others.

@@ -22,7 +22,7 @@ mod simulator;
 
 pub use agent::{AgentState, AgentVersion, InvalidVersion};
 pub use config::{AgentConfig, Config};
-pub use counters::CountersSnapshot;
+pub use counters::{CallCounts, CountersSnapshot};
 pub use fault::{
     BadAnswer, Call, Disturbance, Fault, Instance, LinkFault, Pick, Port, PortFault, ResumeOfEnded, Side, Traffic, Way,
 };

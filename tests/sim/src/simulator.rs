@@ -10,7 +10,8 @@ use tokio::task::JoinSet;
 
 use crate::config::Config;
 use crate::control;
-use crate::fault::{Call, Fault, Side};
+use crate::counters::CallCounts;
+use crate::fault::{Fault, Side};
 use crate::hub::{Hub, InjectError};
 use crate::listener::{self, PortCommand};
 use crate::service::{self, Registry, SessionState, SessionTask};
@@ -52,7 +53,7 @@ impl Simulator {
         let (agents_port, agents_commands) = mpsc::channel(PORT_COMMANDS);
         let (admin_keeper, admin_commands) = mpsc::channel(1);
         let plain = format!("ws://{}", config.advertise.unwrap_or(data_channel));
-        let advertised = config.stream_origin.clone().unwrap_or(plain);
+        let advertised = config.advertise_url.clone().unwrap_or(plain);
         let registry = Arc::new(Registry::new(config, advertised, agents_address, session_tasks));
         let hub = Arc::new(Hub {
             registry: Arc::clone(&registry),
@@ -132,15 +133,15 @@ impl Simulator {
         self.hub.registry.states().await
     }
 
+    /// The calls of the control plane that have arrived, whatever they were answered.
+    pub fn calls(&self) -> CallCounts {
+        self.hub.registry.calls()
+    }
+
     /// One session.
     pub async fn session(&self, session_id: &str) -> Option<SessionState> {
         let sessions = self.sessions().await;
         sessions.into_iter().find(|session| session.session_id == session_id)
-    }
-
-    /// How often this call was made, refused ones included.
-    pub fn calls(&self, call: Call) -> u64 {
-        self.hub.registry.calls(call)
     }
 
     /// Stops everything and waits until it has stopped.

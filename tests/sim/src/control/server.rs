@@ -76,16 +76,16 @@ async fn respond(hub: &Hub, request: Request<Incoming>) -> Response<BoxedBody> {
         let error = ApiError::new("MissingAuthenticationTokenException", "request is not signed");
         return answers::error(StatusCode::FORBIDDEN, &error);
     }
+    if access_key(&head.headers).is_some_and(|key| hub.registry.is_expired(key)) {
+        let text = "The security token included in the request is expired";
+        let error = ApiError::new("ExpiredTokenException", text);
+        return answers::error(StatusCode::FORBIDDEN, &error);
+    }
     if let Some(tolerance) = hub.registry.config().clock_tolerance {
         let unix_now = Duration::from_millis(clock::unix_millis());
         if let Some(error) = skew::refusal(&head.headers, unix_now, tolerance) {
             return answers::error(StatusCode::BAD_REQUEST, &error);
         }
-    }
-    if access_key(&head.headers).is_some_and(|key| hub.registry.is_expired(key)) {
-        let text = "The security token included in the request is expired";
-        let error = ApiError::new("ExpiredTokenException", text);
-        return answers::error(StatusCode::FORBIDDEN, &error);
     }
     let target = head.headers.get(TARGET).and_then(|value| value.to_str().ok());
     let operation = target.and_then(|target| target.strip_prefix(PREFIX));

@@ -19,7 +19,7 @@ use super::session::SessionTask;
 use crate::agent::Agent;
 use crate::clock;
 use crate::config::Config;
-use crate::counters::Counters;
+use crate::counters::{CallCounts, Counters};
 use crate::fault::{BadAnswer, Call, LinkFault, ResumeOfEnded, Side};
 
 const COMMANDS: usize = 64;
@@ -41,7 +41,7 @@ struct Inner {
     rng: StdRng,
     sessions: BTreeMap<String, Entry>,
     answers: Vec<(Call, u32, BadAnswer)>,
-    calls: BTreeMap<Call, u64>,
+    calls: CallCounts,
     expired_keys: Vec<String>,
 }
 
@@ -66,7 +66,7 @@ impl Registry {
             rng: StdRng::seed_from_u64(config.seed),
             sessions: BTreeMap::new(),
             answers: Vec::new(),
-            calls: BTreeMap::new(),
+            calls: CallCounts::default(),
             expired_keys: Vec::new(),
         };
         Self {
@@ -282,15 +282,15 @@ impl Registry {
         self.lock().expired_keys.iter().any(|expired| expired == key)
     }
 
-    /// How often it was called, refused calls included.
-    pub(crate) fn calls(&self, call: Call) -> u64 {
-        self.lock().calls.get(&call).copied().unwrap_or(0)
+    /// The calls that have arrived.
+    pub(crate) fn calls(&self) -> CallCounts {
+        self.lock().calls
     }
 
-    /// Counts the call; gives the bad answer it must get, if any.
+    /// Counts this call, and says which bad answer it must get, if any.
     pub(crate) fn next_bad_answer(&self, call: Call) -> Option<BadAnswer> {
         let mut inner = self.lock();
-        *inner.calls.entry(call).or_insert(0) += 1;
+        inner.calls.count(call);
         inner.answers.retain(|(_, times, _)| *times > 0);
         let owed = inner.answers.iter_mut().find(|(owed, _, _)| *owed == call);
         owed.map(|(_, times, answer)| {

@@ -125,8 +125,8 @@ orders-db
   drops        1
   starts       1
 
-DROPPED     RECOVERED AFTER  ATTEMPTS  BACKLOG  CAUSE
-3m 10s ago  310ms            2         4.0 kB   connection reset
+DROPPED     SILENT FOR  RECOVERED AFTER  ATTEMPTS  RESENT  CAUSE
+3m 10s ago  3ms         310ms            2         4.0 kB  connection reset
 "
     );
     let unwell = render::session(&unwell());

@@ -78,7 +78,7 @@ proptest! {
                     buffer.handle_attached();
                     written.clear();
                 }
-                Operation::Timer => buffer.handle_timer(),
+                Operation::Timer => buffer.handle_timer(1),
                 Operation::Wait(micros) => now = now.after(Duration::from_micros(micros)),
                 Operation::Silent(is) => {
                     buffer.set_silent_on_duplicates(is);

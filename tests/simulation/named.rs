@@ -236,3 +236,23 @@ fn a_flapping_lid_is_back_at_once_each_time() {
         assert!(back < Duration::from_millis(200), "nap {nap}: {back:?}");
     }
 }
+
+/// The soak showed it: the agent's link takes a whole flight with it, and there is no new data whose acknowledge would
+/// tell. One message a timer, and each timer twice as long as the last, were hours.
+#[test]
+fn a_whole_flight_lost_behind_the_service_is_back_within_seconds() {
+    for upload in [3000, 60_000, 120_000] {
+        let plan = Plan {
+            open_at: Duration::from_secs(1),
+            ..Plan::plain(Manner::Exchange, upload, 1000)
+        };
+        let mut world = World::new(SessionConfig::default(), AgentConfig::default(), vec![plan], 1);
+        world.agent_delay = Duration::from_millis(30);
+        world.fault_at(Duration::from_millis(1020), Fault::AgentCut(Duration::from_millis(50)));
+        world.run();
+        assert_eq!(world.host.session.figures().drops, 0, "the client's websocket was well");
+        assert!(world.host.session.figures().resent > 0);
+        let took = world.net.queue.now.since(Timestamp::ZERO);
+        assert!(took < Duration::from_secs(10), "{upload} bytes: {took:?}");
+    }
+}

@@ -22,7 +22,7 @@ use crate::support::traffic::{Destination, Load, exchange_into};
 use crate::watch::Seen;
 
 /// A fault that is not healed within this time is a failure.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(90);
 /// Between two looks at what has no event.
 const LOOK: Duration = Duration::from_millis(20);
 /// What one connection moves, and its pace: about five seconds.
@@ -141,9 +141,25 @@ impl Cell {
 
     /// Lets its faults strike, one after the other.
     pub(crate) async fn suffer(&self, steps: Vec<Step>) -> anyhow::Result<()> {
+        let mut told = Vec::new();
+        match self.suffer_all(steps, &mut told).await {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                let last = &told[told.len().saturating_sub(4)..];
+                let simulated = self.simulator.sessions().await.pop();
+                Err(error.context(format!(
+                    "{}: the last faults: {last:#?}\nsimulator: {simulated:?}",
+                    self.name
+                )))
+            }
+        }
+    }
+
+    async fn suffer_all(&self, steps: Vec<Step>, told: &mut Vec<Step>) -> anyhow::Result<()> {
         // Two faults at once say nothing about either: only those that strike a healthy session are measured.
         let mut clean = true;
         for step in steps {
+            told.push(step.clone());
             if clean {
                 self.well().await?;
                 tokio::time::sleep(step.pause).await;

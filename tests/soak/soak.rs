@@ -96,6 +96,7 @@ pub(crate) async fn soak(program: &Path, options: Options, say: fn(&str)) -> any
                 Some(ended) = suffering.join_next() => {
                     if let Err(error) = ended? {
                         let text = account(&daemon, &error).await;
+                        say(&format!("WRONG: {text}"));
                         report.lock().unwrap().wrong.push(text);
                     }
                 }

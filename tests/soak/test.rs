@@ -28,7 +28,7 @@ fn say(line: &str) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn two_hundred_faults_lose_and_double_no_byte() {
     let options = soak::Options {
-        faults: 200,
+        faults: std::env::var("SOAK_FAULTS").map_or(200, |text| text.parse().unwrap()),
         seed: 1,
         speed: 20,
         sessions: 20,

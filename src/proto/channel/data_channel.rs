@@ -240,8 +240,9 @@ impl DataChannel {
     /// Fires the retransmission timer if it is due, and lets data flow once the gap after the handshake is over.
     pub fn handle_timeout(&mut self, proven: bool, now: Timestamp) {
         let fired = self.stream.handle_timeout(proven && self.is_ready(), now);
-        if fired && self.is_ready() && self.is_silent_on_duplicates() {
-            // Only the acknowledge of a later message can tell what became of the one sent again.
+        if fired && self.is_ready() && !self.agent_away {
+            // An acknowledge of what was sent twice tells nothing. That of a later message, sent once, tells that all
+            // before it are lost, and how long the path is: else a lost flight came back one message a timer.
             self.push_harmless();
         }
         self.leave_gap(now);

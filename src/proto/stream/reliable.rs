@@ -9,6 +9,11 @@ use super::{Delivered, Form, PendingAck, RttEstimator, SendBuffer, Window};
 use crate::Timestamp;
 use crate::wire::{AcknowledgeBody, ClientMessage, MessageType, PayloadType, Uuid};
 
+/// A message of so few bytes is never too much for the window.
+const TINY: usize = 16;
+/// The timer takes at most 2 to the power of this many messages for lost at once.
+const MOST_DOUBTED: u32 = 8;
+
 /// Names messages: ids from a seed, dates from the offset of the boot-time clock to Unix time.
 #[derive(Clone, Debug)]
 pub struct Identity {
@@ -267,7 +272,9 @@ impl ReliableStream {
     pub fn handle_timeout(&mut self, proven: bool, now: Timestamp) -> bool {
         let due = self.retransmit_at(proven).is_some_and(|at| at <= now);
         if due {
-            self.send.handle_timer();
+            // Each timer without a sample in between doubts twice as many: else a lost flight that nothing contradicts
+            // came back one message a timer, and those wait up to a minute.
+            self.send.handle_timer(1 << self.rtt.backed_off().min(MOST_DOUBTED));
             self.rtt.back_off();
             self.timer_since = now;
         }
@@ -279,9 +286,10 @@ impl ReliableStream {
         self.timer_since = now;
     }
 
-    /// An empty flight always takes one message, so that no size can block the stream.
+    /// An empty flight always takes one message, so that no size can block the stream; a full one takes what weighs
+    /// nothing, so that a lost one can be found out.
     fn fits(&self, size: usize) -> bool {
-        self.send.in_flight() == 0 || self.send.in_flight().saturating_add(size) <= self.window.size()
+        size <= TINY || self.send.in_flight() == 0 || self.send.in_flight().saturating_add(size) <= self.window.size()
     }
 
     fn encode_ack(&mut self, ack: PendingAck, now: Timestamp) -> Option<Bytes> {

@@ -45,6 +45,11 @@ impl RttEstimator {
         self.backed_off = self.backed_off.saturating_add(1);
     }
 
+    /// Timers since the last sample.
+    pub const fn backed_off(&self) -> u32 {
+        self.backed_off
+    }
+
     /// A new websocket: what was backed off on the old one says nothing about this one.
     pub const fn forget_backoff(&mut self) {
         self.backed_off = 0;

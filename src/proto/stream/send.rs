@@ -258,14 +258,11 @@ impl SendBuffer {
         }
     }
 
-    /// The retransmission timer fired: the oldest message on its way goes out again.
-    pub fn handle_timer(&mut self) {
-        let oldest = self
-            .flights
-            .iter()
-            .min_by_key(|(_, number)| **number)
-            .map(|(place, _)| *place);
-        if let Some(place) = oldest {
+    /// The retransmission timer fired: so many of the oldest messages on their way go out again.
+    pub fn handle_timer(&mut self, count: usize) {
+        let mut oldest: Vec<(u64, u64)> = self.flights.iter().map(|(place, number)| (*number, *place)).collect();
+        oldest.sort_unstable();
+        for (_, place) in oldest.into_iter().take(count) {
             self.lose(place);
         }
     }

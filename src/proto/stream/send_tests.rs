@@ -75,7 +75,7 @@ fn a_message_is_lost_once_three_places_later_is_acknowledged() {
 fn karns_rule_gives_no_sample_for_what_was_sent_twice() {
     let mut buffer = with(2);
     sent(&mut buffer);
-    buffer.handle_timer();
+    buffer.handle_timer(1);
     assert_eq!(sent(&mut buffer), [0]);
     assert_eq!(buffer.acknowledge(0, NOW).sent_once_at, None);
     assert_eq!(buffer.acknowledge(1, NOW).sent_once_at, Some(NOW));
@@ -150,7 +150,7 @@ proptest::proptest! {
                     buffer.acknowledge(number, NOW);
                     acknowledged.insert(number);
                 },
-                3 => buffer.handle_timer(),
+                3 => buffer.handle_timer(1),
                 _ => buffer.handle_attached(),
             }
             let open = (0..buffer.next_number()).filter(|number| !acknowledged.contains(number)).count();

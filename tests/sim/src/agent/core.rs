@@ -304,6 +304,8 @@ impl Agent {
             next: self.outbound.next(),
             unacknowledged: self.outbound.backlog(),
             connections: self.port.as_ref().map_or(0, Port::open_connections),
+            reading: self.wants_frame(),
+            unread: self.port.as_ref().map_or(0, |port| port.mux.unread()),
         }
     }
 
@@ -337,4 +339,8 @@ pub struct AgentState {
     pub unacknowledged: usize,
     /// Connections to the destination.
     pub connections: usize,
+    /// Its reader takes another frame.
+    pub reading: bool,
+    /// Bytes of input that wait to be read as smux.
+    pub unread: usize,
 }

@@ -68,6 +68,11 @@ impl MuxServer {
         self.input_bytes > SOCKET_BUFFER
     }
 
+    /// Bytes that have not been read as frames.
+    pub(crate) const fn unread(&self) -> usize {
+        self.input_bytes
+    }
+
     /// Reads frames while the bucket has tokens.
     ///
     /// # Errors

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use autossm::clock::Clock;
 use autossm_proto::session::Phase;
-use autossm_sim::{BadAnswer, Call, Fault, Simulator};
+use autossm_sim::{Fault, Simulator};
 use tokio::net::TcpListener;
 
 use crate::home::{Daemon, Home, config, is_alive};
-use crate::login::{EARLIER, LATER, RESET, log_in, workplace};
+use crate::login::{EARLIER, LATER, RESET, log_in, workplace, workplace_with};
 
 pub(crate) const TARGET: &str = "i-0123456789abcdef0";
 
@@ -303,21 +303,21 @@ async fn identity_center_that_is_not_reached_is_no_matter_of_a_login() {
 }
 
 #[tokio::test]
-async fn a_wrong_clock_is_said_and_does_not_ask_for_a_login() {
-    let (simulator, _services, _endpoint, home) = workplace().await;
-    log_in(&home, "good-token", LATER);
-    let skewed = Fault::Answer {
-        call: Call::Start,
-        times: 1,
-        answer: BadAnswer::Skewed { seconds: 7200 },
+async fn a_wrong_clock_is_said_and_corrected_and_does_not_ask_for_a_login() {
+    let ahead = autossm_sim::Config {
+        clock_ahead: 7200,
+        ..autossm_sim::Config::default()
     };
-    simulator.inject(skewed).await.unwrap();
+    let (simulator, services, _endpoint, home) = workplace_with(ahead).await;
+    services.set_ahead(7200);
+    log_in(&home, "good-token", LATER);
     let daemon = working(&home).await;
+    // Calls and upgrades that are signed by this machine's time are refused.
     daemon.attached().await;
     let log = daemon.log();
     assert!(log.contains("this machine's clock is 2h 0m behind AWS's"), "{log}");
-    assert!(log.contains("clock agrees with AWS's again"), "{log}");
     assert!(!log.contains("awaiting_login"), "{log}");
+    assert_eq!(simulator.calls().start, 2, "{log}");
 }
 
 #[tokio::test]

@@ -129,7 +129,7 @@ async fn a_certificate_that_has_expired() {
 
 #[tokio::test]
 async fn a_tls_handshake_that_stalls() {
-    says(Policy::Stalled, &[""]).await;
+    says(Policy::Stalled, &["timed out"]).await;
 }
 
 #[tokio::test]

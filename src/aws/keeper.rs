@@ -22,6 +22,9 @@ const FETCH_LIMIT: Duration = Duration::from_secs(HELPER_LIMIT.as_secs() + 30);
 /// While credentials are still good, a source that fails is asked again after this.
 const RENEW_AGAIN: Duration = Duration::from_secs(10);
 
+/// Those of this task and of the list of accounts; each session has more.
+const OWN_REFERENCES: usize = 2;
+
 /// Keeps this account until it is dropped.
 pub(super) async fn keep(account: Arc<Account>) {
     let mut keeper = Keeper {
@@ -90,6 +93,10 @@ impl Keeper {
             } else if self.asked {
                 self.fetch(Why::Needed).await;
             }
+            return;
+        }
+        if Arc::strong_count(&self.account) <= OWN_REFERENCES {
+            // No session uses it any more: a helper must not be run for nobody.
             return;
         }
         let changed = Some(self.watched.look().await) != self.stamp;

@@ -9,7 +9,7 @@ use regex_lite::Regex;
 
 use crate::cloud::{Cloud, Policy};
 use crate::home::{Home, config};
-use crate::login::{EARLIER, LATER, PROFILES, log_in, workplace};
+use crate::login::{EARLIER, LATER, PROFILES, log_in, workplace, workplace_with};
 
 const TARGET: &str = "i-0123456789abcdef0";
 
@@ -22,6 +22,7 @@ async fn says(home: &Home, name: &str, code: i32) {
         (r"127\.0\.0\.1:\d{4,5}\b", "127.0.0.1:PORT"),
         (r"good for [0-9a-z ]+,", "good for TIME,"),
         (r"version [0-9.]+", "version V"),
+        (r"\d{8}T\d{6}Z", "DATE"),
         (
             r"\d+ certificates are trusted, from the system's store",
             "N certificates are trusted, from the system's store",
@@ -152,14 +153,12 @@ async fn targets_that_are_off_permissions_that_are_missing_and_keys_for_all_to_r
 
 #[tokio::test]
 async fn a_clock_that_is_wrong() {
-    let (simulator, _services, _endpoint, home) = workplace().await;
-    log_in(&home, "good-token", LATER);
-    let skewed = Fault::Answer {
-        call: Call::Describe,
-        times: 1,
-        answer: BadAnswer::Skewed { seconds: -5400 },
+    let behind = autossm_sim::Config {
+        clock_ahead: -5430,
+        ..autossm_sim::Config::default()
     };
-    simulator.inject(skewed).await.unwrap();
+    let (_simulator, _services, _endpoint, home) = workplace_with(behind).await;
+    log_in(&home, "good-token", LATER);
     home.configure(&config("profile = \"work\"", TARGET, 80));
     says(&home, "wrong-clock", 1).await;
 }

@@ -49,7 +49,11 @@ pub(crate) const EARLIER: &str = "2020-01-01T00:00:00Z";
 
 /// A simulator, the services beside it and a home with the profiles.
 pub(crate) async fn workplace() -> (Simulator, Arc<Services>, Endpoint, Home) {
-    let simulator = Simulator::start(autossm_sim::Config::default()).await.unwrap();
+    workplace_with(autossm_sim::Config::default()).await
+}
+
+pub(crate) async fn workplace_with(config: autossm_sim::Config) -> (Simulator, Arc<Services>, Endpoint, Home) {
+    let simulator = Simulator::start(config).await.unwrap();
     let services = Arc::new(Services::default());
     let endpoint = services.listen().await;
     let url = format!("http://{}", endpoint.address);

@@ -9,6 +9,7 @@ mod credentials;
 mod crowd;
 mod doctor;
 mod errors;
+mod field;
 mod home;
 mod login;
 mod proxies;

@@ -42,6 +42,8 @@ pub(crate) struct Services {
     token: Mutex<String>,
     /// Seconds for which credentials last.
     lifetime: Mutex<u64>,
+    /// Seconds that the services' clock is ahead of this machine's.
+    ahead: Mutex<u64>,
     /// The answers that are wrong from now on, by operation; `*` is any.
     wrong: Mutex<BTreeMap<String, Answer>>,
     /// What role credentials are called.
@@ -54,6 +56,7 @@ impl Default for Services {
             counts: Mutex::default(),
             token: Mutex::new("good-token".to_owned()),
             lifetime: Mutex::new(3600),
+            ahead: Mutex::new(0),
             wrong: Mutex::default(),
             key: Mutex::new("ASIAROLE".to_owned()),
         }
@@ -90,6 +93,14 @@ impl Services {
         *self.lifetime.lock().unwrap() = seconds;
     }
 
+    pub(crate) fn set_ahead(&self, seconds: u64) {
+        *self.ahead.lock().unwrap() = seconds;
+    }
+
+    fn now(&self) -> SystemTime {
+        UNIX_EPOCH + Clock.unix_now() + std::time::Duration::from_secs(*self.ahead.lock().unwrap())
+    }
+
     pub(crate) fn set_key(&self, key: &str) {
         key.clone_into(&mut self.key.lock().unwrap());
     }
@@ -122,7 +133,7 @@ impl Services {
     pub(crate) async fn serve(&self, mut stream: impl AsyncRead + AsyncWrite + Unpin) {
         while let Some(request) = read(&mut stream).await {
             let Answer { status, headers, body } = self.respond(&request);
-            let date = DateTime::from(now()).fmt(Format::HttpDate).unwrap();
+            let date = DateTime::from(self.now()).fmt(Format::HttpDate).unwrap();
             let date = if headers.contains("Date: ") {
                 String::new()
             } else {
@@ -161,7 +172,7 @@ impl Services {
     }
 
     fn expiry(&self) -> SystemTime {
-        now() + std::time::Duration::from_secs(*self.lifetime.lock().unwrap())
+        self.now() + std::time::Duration::from_secs(*self.lifetime.lock().unwrap())
     }
 
     fn assumed(&self, request: &Request) -> String {
@@ -195,10 +206,6 @@ impl Services {
             ),
         )
     }
-}
-
-fn now() -> SystemTime {
-    UNIX_EPOCH + Clock.unix_now()
 }
 
 fn json(status: u16, body: &str) -> Answer {

@@ -34,6 +34,8 @@ pub struct Config {
     pub require_signatures: bool,
     /// How far the clock that signed a call may be from this machine's; none means any.
     pub clock_tolerance: Option<Duration>,
+    /// Seconds that the service's clock is ahead of this machine's; its answers are dated by it.
+    pub clock_ahead: i64,
     /// A token opens one data channel only.
     pub single_use_tokens: bool,
     /// How long a token can be used; none means for ever.
@@ -104,6 +106,7 @@ impl Default for Config {
             hosts: BTreeMap::new(),
             require_signatures: false,
             clock_tolerance: Some(Duration::from_secs(5 * 60)),
+            clock_ahead: 0,
             single_use_tokens: true,
             token_lifetime: None,
             close_after: Some(Duration::from_secs(60 * 60)),

@@ -276,11 +276,6 @@ pub enum BadAnswer {
     AccessDenied,
     /// HTTP 400 ExpiredTokenException: the credentials have expired.
     ExpiredCredentials,
-    /// HTTP 403 RequestTimeTooSkewed, dated so many seconds after this machine's time.
-    Skewed {
-        /// Negative for a service that is behind.
-        seconds: i64,
-    },
     /// HTTP 400 DoesNotExistException.
     DoesNotExist,
     /// Any other AWS error, HTTP 400.

@@ -1,18 +1,16 @@
 //! HTTP responses, right and wrong ones.
 
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::stream;
 use http_body_util::{BodyExt, Full, StreamBody};
-use httpdate::HttpDate;
 use hyper::body::Frame;
-use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, DATE, HeaderValue, RETRY_AFTER};
+use hyper::header::{CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::sleep;
 
-use crate::clock;
 use crate::fault::BadAnswer;
 use crate::service::{ApiError, BoxedBody};
 
@@ -63,25 +61,6 @@ pub(crate) async fn bad(answer: &BadAnswer) -> Option<Response<BoxedBody>> {
             let message = "The security token included in the request is expired";
             let kind = "ExpiredTokenException";
             Some(named_error(StatusCode::BAD_REQUEST, kind, message))
-        }
-        BadAnswer::Skewed { seconds } => {
-            let mut response = named_error(
-                StatusCode::FORBIDDEN,
-                "RequestTimeTooSkewed",
-                "Signature not yet current",
-            );
-            let offset = Duration::from_secs(seconds.unsigned_abs());
-            let now = UNIX_EPOCH + Duration::from_millis(clock::unix_millis());
-            let date = if *seconds < 0 {
-                now.checked_sub(offset)
-            } else {
-                now.checked_add(offset)
-            };
-            let date = HttpDate::from(date.unwrap_or(now)).to_string();
-            if let Ok(date) = HeaderValue::from_str(&date) {
-                response.headers_mut().insert(DATE, date);
-            }
-            Some(response)
         }
         BadAnswer::DoesNotExist => named(StatusCode::BAD_REQUEST, "DoesNotExistException"),
         BadAnswer::Error(kind) => named(StatusCode::BAD_REQUEST, kind),

@@ -7,3 +7,4 @@ mod server;
 mod skew;
 
 pub(crate) use server::{access_key, is_signed_for, serve_connection};
+pub(crate) use skew::of_request as clock_refusal;

@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -14,7 +13,6 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
 use super::{admin, answers, calls, skew};
-use crate::clock;
 use crate::hub::Hub;
 use crate::service::{ApiError, BoxedBody};
 
@@ -27,7 +25,11 @@ const PREFIX: &str = "AmazonSSM.";
 pub(crate) async fn serve_connection(hub: Arc<Hub>, tcp: TcpStream) {
     let service = service_fn(|request| {
         let hub = Arc::clone(&hub);
-        async move { Ok::<_, Infallible>(respond(&hub, request).await) }
+        async move {
+            let mut response = respond(&hub, request).await;
+            skew::date(response.headers_mut(), hub.registry.config());
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = http1::Builder::new().serve_connection(TokioIo::new(tcp), service);
     if let Err(error) = connection.await {
@@ -81,11 +83,8 @@ async fn respond(hub: &Hub, request: Request<Incoming>) -> Response<BoxedBody> {
         let error = ApiError::new("ExpiredTokenException", text);
         return answers::error(StatusCode::FORBIDDEN, &error);
     }
-    if let Some(tolerance) = hub.registry.config().clock_tolerance {
-        let unix_now = Duration::from_millis(clock::unix_millis());
-        if let Some(error) = skew::refusal(&head.headers, unix_now, tolerance) {
-            return answers::error(StatusCode::BAD_REQUEST, &error);
-        }
+    if let Some(error) = skew::of_request(&head.headers, hub.registry.config()) {
+        return answers::error(StatusCode::BAD_REQUEST, &error);
     }
     let target = head.headers.get(TARGET).and_then(|value| value.to_str().ok());
     let operation = target.and_then(|target| target.strip_prefix(PREFIX));

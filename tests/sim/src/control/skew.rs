@@ -1,15 +1,42 @@
 //! The date of a signature: AWS refuses one that is too far from its own clock.
 
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
-use hyper::header::HeaderMap;
+use httpdate::HttpDate;
+use hyper::header::{DATE, HeaderMap, HeaderValue};
 
+use crate::clock;
+use crate::config::Config;
 use crate::service::ApiError;
 
 const SECONDS_OF_A_DAY: u64 = 24 * 60 * 60;
 
+/// The service's time since the Unix epoch.
+fn service_now(config: &Config) -> Duration {
+    let now = Duration::from_millis(clock::unix_millis());
+    let ahead = Duration::from_secs(config.clock_ahead.unsigned_abs());
+    if config.clock_ahead < 0 {
+        now.saturating_sub(ahead)
+    } else {
+        now.saturating_add(ahead)
+    }
+}
+
+/// Dates an answer.
+pub(crate) fn date(headers: &mut HeaderMap, config: &Config) {
+    let date = HttpDate::from(UNIX_EPOCH + service_now(config)).to_string();
+    if let Ok(date) = HeaderValue::from_str(&date) {
+        headers.insert(DATE, date);
+    }
+}
+
+/// What the service says of the clock that signed this request, if it says something.
+pub(crate) fn of_request(headers: &HeaderMap, config: &Config) -> Option<ApiError> {
+    refusal(headers, service_now(config), config.clock_tolerance?)
+}
+
 /// What AWS says of a request that was signed by a clock too far from this one; requests without a date are not signed.
-pub(crate) fn refusal(headers: &HeaderMap, unix_now: Duration, tolerance: Duration) -> Option<ApiError> {
+fn refusal(headers: &HeaderMap, unix_now: Duration, tolerance: Duration) -> Option<ApiError> {
     let date = headers.get("x-amz-date").and_then(|value| value.to_str().ok())?;
     let signed = unix_seconds(date)?;
     let (now, tolerance) = (unix_now.as_secs(), tolerance.as_secs());

@@ -23,7 +23,7 @@ use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use super::contract::Command;
 use super::registry::Registry;
 use super::socket::{Farewell, Incoming, PeerSocket};
-use crate::control::{access_key, is_signed_for};
+use crate::control::{access_key, clock_refusal, is_signed_for};
 use crate::fault::Side;
 
 const PATH: &str = "/v1/data-channel/";
@@ -125,6 +125,9 @@ fn accept(registry: &Registry, side: Side, request: &Request<IncomingBody>) -> R
     }
     if access_key(request.headers()).is_some_and(|key| registry.is_expired(key)) {
         return Err((StatusCode::FORBIDDEN, "ExpiredTokenException"));
+    }
+    if side == Side::Client && clock_refusal(request.headers(), registry.config()).is_some() {
+        return Err((StatusCode::FORBIDDEN, "InvalidSignatureException"));
     }
     if side == Side::Agent && request.method() == Method::POST {
         return create(registry, session_id).map(|response| (None, response));

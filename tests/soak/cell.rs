@@ -21,8 +21,9 @@ use crate::support::pattern::Tally;
 use crate::support::traffic::{Destination, Load, exchange_into};
 use crate::watch::Seen;
 
-/// A fault that is not healed within this time is a failure.
-const PATIENCE: Duration = Duration::from_secs(90);
+/// A fault that is not healed within this time is a failure. What an agent lost it sends again one message a round trip,
+/// and on a machine that is too busy those are long.
+const PATIENCE: Duration = Duration::from_secs(600);
 /// Between two looks at what has no event.
 const LOOK: Duration = Duration::from_millis(20);
 /// What one connection moves, and its pace: about five seconds.

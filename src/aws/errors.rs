@@ -1,5 +1,5 @@
 //! What a failed call means, with a text that says what to do. The table of classes lies in
-//! [`classify`](crate::transport::classify), for calls and upgrades alike.
+//! [`classify`], for calls and upgrades alike.
 
 use std::error::Error;
 use std::time::Duration;

@@ -47,9 +47,9 @@ struct TargetInput {
     target: String,
 }
 
-/// Executes one call, or answers it badly where a fault says so.
-pub(crate) async fn call(registry: &Registry, operation: &str, body: &[u8]) -> Response<BoxedBody> {
-    let call = match operation {
+/// The call with this name.
+pub(crate) fn named(operation: &str) -> Option<Call> {
+    Some(match operation {
         "StartSession" => Call::Start,
         "ResumeSession" => Call::Resume,
         "TerminateSession" => Call::Terminate,
@@ -57,10 +57,15 @@ pub(crate) async fn call(registry: &Registry, operation: &str, body: &[u8]) -> R
         "GetConnectionStatus" => Call::Status,
         "DescribeInstanceInformation" => Call::Instances,
         "GetDocument" => Call::Document,
-        _ => {
-            let text = format!("operation {operation:?} is not simulated");
-            return refuse(&ApiError::new("UnknownOperationException", text));
-        }
+        _ => return None,
+    })
+}
+
+/// Executes one call, or answers it badly where a fault says so.
+pub(crate) async fn call(registry: &Registry, operation: &str, body: &[u8]) -> Response<BoxedBody> {
+    let Some(call) = named(operation) else {
+        let text = format!("operation {operation:?} is not simulated");
+        return refuse(&ApiError::new("UnknownOperationException", text));
     };
     let wrong = registry.next_bad_answer(call);
     tracing::info!(operation, bad_answer = ?wrong, "call");

@@ -79,6 +79,11 @@ async fn respond(hub: &Hub, request: Request<Incoming>) -> Response<BoxedBody> {
         return answers::error(StatusCode::FORBIDDEN, &error);
     }
     if access_key(&head.headers).is_some_and(|key| hub.registry.is_expired(key)) {
+        let operation = operation(&head.headers);
+        if let Some(call) = calls::named(operation) {
+            // It has arrived, whatever it is answered.
+            drop(hub.registry.next_bad_answer(call));
+        }
         let text = "The security token included in the request is expired";
         let error = ApiError::new("ExpiredTokenException", text);
         return answers::error(StatusCode::FORBIDDEN, &error);
@@ -86,9 +91,15 @@ async fn respond(hub: &Hub, request: Request<Incoming>) -> Response<BoxedBody> {
     if let Some(error) = skew::of_request(&head.headers, hub.registry.config()) {
         return answers::error(StatusCode::BAD_REQUEST, &error);
     }
-    let target = head.headers.get(TARGET).and_then(|value| value.to_str().ok());
-    let operation = target.and_then(|target| target.strip_prefix(PREFIX));
-    calls::call(&hub.registry, operation.unwrap_or_default(), &body).await
+    calls::call(&hub.registry, operation(&head.headers), &body).await
+}
+
+/// What is called.
+fn operation(headers: &HeaderMap) -> &str {
+    let target = headers.get(TARGET).and_then(|value| value.to_str().ok());
+    target
+        .and_then(|target| target.strip_prefix(PREFIX))
+        .unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -21,7 +21,7 @@ use super::targets::Target;
 use super::time::ServiceTime;
 use super::{Call, ControlPlane, LoginNews, Wait};
 use crate::clock::Clock;
-use crate::config::{ForwardSettings, Listen, SessionSettings};
+use crate::config::{Document, ForwardSettings, Listen, SessionSettings};
 use crate::transport::{Proxies, Roots, UpgradeSigner};
 
 /// Bytes of a SessionId, with room.
@@ -119,6 +119,9 @@ impl StartRequest {
 
 /// AWS's document for the forward, with its parameters.
 fn document(forward: &ForwardSettings) -> (&'static str, Vec<(&'static str, String)>) {
+    if forward.document == Document::Ssh {
+        return ("AWS-StartSSHSession", vec![("portNumber", forward.port.to_string())]);
+    }
     // The agent does not use it; AWS's clients send the port they listen on.
     let local_port = forward.listen.iter().find_map(|listen| match listen {
         Listen::Tcp(address) => Some(address.port()),

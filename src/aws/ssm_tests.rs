@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use super::*;
-use crate::config::{BackoffSettings, OnExit};
+use crate::config::{BackoffSettings, Document, OnExit};
 
 fn settings(host: Option<&str>, listen: Vec<Listen>) -> SessionSettings {
     SessionSettings {
@@ -19,6 +19,7 @@ fn settings(host: Option<&str>, listen: Vec<Listen>) -> SessionSettings {
             host: host.map(ToOwned::to_owned),
             port: 5432,
             allow_remote_clients: false,
+            document: Document::PortForwarding,
         },
         profile: None,
         region: Some("eu-west-1".to_owned()),

@@ -52,6 +52,10 @@ pub(super) enum Command {
     Reload(DaemonArgs),
     /// Wait until a session is in a phase
     Wait(WaitArgs),
+    /// Carry standard input and output to a port of a target: ssh's ProxyCommand
+    Proxy(ProxyArgs),
+    /// Print what makes ssh use it, for ~/.ssh/config
+    SshConfig(SshConfigArgs),
     /// Show the sessions AWS has, which of them the daemon holds, and which nobody does
     Sessions(SessionsArgs),
     /// Look whether all is right that a session needs, and say what to do where it is not
@@ -147,6 +151,34 @@ pub(super) struct WaitArgs {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct ProxyArgs {
+    /// An instance (i-... or mi-...), another target of Session Manager, or the name of a configured session
+    pub(super) target: String,
+    /// The port on the target
+    #[arg(default_value_t = 22, value_parser = clap::value_parser!(u16).range(1..))]
+    pub(super) port: u16,
+    /// The profile of AWS's shared configuration [default: AWS_PROFILE, or the configuration's]
+    #[arg(long, value_name = "NAME")]
+    pub(super) profile: Option<String>,
+    /// The region [default: AWS_REGION, or the configuration's]
+    #[arg(long, value_name = "REGION")]
+    pub(super) region: Option<String>,
+    /// Another endpoint for the ssm service [default: AWS_ENDPOINT_URL_SSM, or the configuration's]
+    #[arg(long, value_name = "URL")]
+    pub(super) endpoint_url: Option<String>,
+    /// Hold the session in this process, whether a daemon runs or not
+    #[arg(long)]
+    pub(super) no_daemon: bool,
+    /// Tell on standard error what happens to the session that this process holds
+    #[arg(long, short)]
+    pub(super) verbose: bool,
+    #[command(flatten)]
+    pub(super) config: ConfigArg,
+    #[command(flatten)]
+    pub(super) socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct SessionsArgs {
     /// Those of others as well
     #[arg(long)]
@@ -158,6 +190,13 @@ pub(super) struct SessionsArgs {
     pub(super) config: ConfigArg,
     #[command(flatten)]
     pub(super) socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct SshConfigArgs {
+    /// The user to log in as
+    #[arg(long, value_name = "NAME")]
+    pub(super) user: Option<String>,
 }
 
 #[derive(Debug, Args)]

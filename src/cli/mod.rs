@@ -11,11 +11,14 @@ mod history;
 mod log_level;
 mod order;
 mod output;
+mod proxy;
+mod relay;
 mod reload;
 mod render;
 mod run;
 mod runtime;
 mod sessions;
+mod ssh_config;
 mod status;
 mod table;
 mod wait;
@@ -65,6 +68,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Stop(args) => order::give(&args, Order::Stop),
         Command::Reload(args) => reload::reload(&args),
         Command::Wait(args) => wait::wait(&args),
+        Command::Proxy(args) => proxy::proxy(&args),
+        Command::SshConfig(args) => ssh_config::ssh_config(&args),
         Command::Sessions(args) => sessions::sessions(&args),
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Events(args) => events::events(&args),

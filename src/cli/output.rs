@@ -22,6 +22,17 @@ pub(super) fn print(text: &str) -> io::Result<Reader> {
     tolerate_closed(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
 }
 
+/// Writes some of `bytes` to standard output at once and as they are, and says how many; none when nobody reads it.
+pub(super) fn write(bytes: &[u8]) -> io::Result<Option<usize>> {
+    use rustix::io::Errno;
+    match rustix::io::write(io::stdout(), bytes) {
+        Ok(count) => Ok(Some(count)),
+        Err(Errno::INTR | Errno::AGAIN) => Ok(Some(0)),
+        Err(Errno::PIPE | Errno::CONNRESET) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Returns when nobody can read standard output any more; never, when it is no pipe.
 #[expect(
     deprecated,

@@ -166,6 +166,9 @@ fn target(session: &SessionStatus) -> String {
 }
 
 fn listeners(session: &SessionStatus) -> String {
+    if session.on_demand {
+        return "autossm proxy".to_owned();
+    }
     if session.listeners.is_empty() {
         return "-".to_owned();
     }

@@ -13,16 +13,23 @@ const LONGEST_TAG_KEY: usize = 128;
 const LONGEST_TAG_VALUE: usize = 256;
 
 pub(super) fn check_target(target: &Entry<String>, problems: &mut Problems) {
-    let text = target.value.as_str();
+    if let Some((message, hint)) = target_problem(&target.value) {
+        problems.add(&target.at, &target.path, message, Some(hint));
+    }
+}
+
+/// Why StartSession cannot be given this target, and what to write instead; none for one that is empty, which is
+/// a problem of another kind.
+pub(super) fn target_problem(text: &str) -> Option<(String, String)> {
     let mut hint = "write an instance id (i-..., mi-...), tag:KEY=VALUE or ecs:CLUSTER_TASK_RUNTIME".to_owned();
     const FIND: &str = "; `aws ssm describe-instance-information` lists what there is";
     let message = if text.trim().is_empty() {
-        return;
+        return None;
     } else if let Some(tag) = text.strip_prefix("tag:") {
         match tag.split_once('=') {
             Some((key, value)) if !key.trim().is_empty() && !value.trim().is_empty() => {
                 if key.chars().count() <= LONGEST_TAG_KEY && value.chars().count() <= LONGEST_TAG_VALUE {
-                    return;
+                    return None;
                 }
                 hint = "a tag's key has at most 128 characters, its value 256".to_owned();
                 "no tag is that long".to_owned()
@@ -40,13 +47,13 @@ pub(super) fn check_target(target: &Entry<String>, problems: &mut Problems) {
         "a target has no blanks in it".to_owned()
     } else if let Some(rest) = text.strip_prefix("ecs:") {
         if rest.split('_').count() >= 3 && rest.split('_').all(|part| !part.is_empty()) {
-            return;
+            return None;
         }
         "this is not the whole name of a container".to_owned()
     } else if let Some(id) = text.strip_prefix("i-").or_else(|| text.strip_prefix("mi-")) {
         match id.chars().find(|c| !matches!(c, '0'..='9' | 'a'..='f')) {
             None if id.is_empty() => "this is only the beginning of an instance id".to_owned(),
-            None => return,
+            None => return None,
             Some(wrong) => format!(
                 "an instance id has only digits and the letters a to f after its `-`, no `{}`",
                 wrong.escape_debug()
@@ -56,13 +63,19 @@ pub(super) fn check_target(target: &Entry<String>, problems: &mut Problems) {
         hint += FIND;
         format!("`{}` is no id of an instance or a container", text.escape_debug())
     };
-    problems.add(&target.at, &target.path, message, Some(hint));
+    Some((message, hint))
 }
 
 pub(super) fn check_region(region: &Entry<String>, problems: &mut Problems) {
-    let text = region.value.as_str();
+    if let Some((message, hint)) = region_problem(&region.value) {
+        problems.add(&region.at, &region.path, message, Some(hint));
+    }
+}
+
+/// Why this is no region, and what may be meant.
+pub(super) fn region_problem(text: &str) -> Option<(String, String)> {
     if is_region(text) {
-        return;
+        return None;
     }
     let lower = text.to_ascii_lowercase().replace([' ', '_'], "-");
     let digits = lower.trim_end_matches(|c: char| c.is_ascii_digit());
@@ -75,8 +88,7 @@ pub(super) fn check_region(region: &Entry<String>, problems: &mut Problems) {
     } else {
         "write it like \"eu-west-1\"".to_owned()
     };
-    let message = format!("`{}` is no region", text.escape_debug());
-    problems.add(&region.at, &region.path, message, Some(hint));
+    Some((format!("`{}` is no region", text.escape_debug()), hint))
 }
 
 /// Words and at last a number, such as `us-gov-west-1`.
@@ -90,13 +102,20 @@ fn is_region(text: &str) -> bool {
 }
 
 pub(super) fn check_endpoint_url(entry: &Entry<String>, problems: &mut Problems) {
+    if let Some((message, hint)) = endpoint_problem(&entry.value) {
+        problems.add(&entry.at, &entry.path, message, Some(hint));
+    }
+}
+
+/// Why this cannot be the endpoint of the `ssm` service, and what to write instead.
+pub(super) fn endpoint_problem(text: &str) -> Option<(String, String)> {
     let example = "write it like \"https://vpce-0123-abcd.ssm.eu-west-1.vpce.amazonaws.com\"";
-    let (message, hint) = match entry.value.parse::<Uri>() {
+    let (message, hint) = match text.parse::<Uri>() {
         Err(error) => (format!("this is no URL: {error}"), example),
         Ok(uri) => match (uri.scheme_str(), uri.host()) {
             (_, None) | (None, _) => ("this URL has no scheme or no host".to_owned(), example),
-            (Some("https"), Some(_)) => return,
-            (Some("http"), Some(host)) if is_loopback(host) => return,
+            (Some("https"), Some(_)) => return None,
+            (Some("http"), Some(host)) if is_loopback(host) => return None,
             (Some("http"), Some(_)) => (
                 "over http:// a session's token could be read on the way".to_owned(),
                 "use https://; http:// is for a host on loopback only",
@@ -108,7 +127,7 @@ pub(super) fn check_endpoint_url(entry: &Entry<String>, problems: &mut Problems)
             (Some(scheme), Some(_)) => (format!("`{scheme}` is not a scheme autossm can use"), "use https://"),
         },
     };
-    problems.add(&entry.at, &entry.path, message, Some(hint.to_owned()));
+    Some((message, hint.to_owned()))
 }
 
 fn is_loopback(host: &str) -> bool {

@@ -16,6 +16,8 @@ use super::vocabulary::{PAYLOAD_LIMIT, PORT, SPANS};
 pub(super) struct File {
     pub(super) log: Log,
     pub(super) defaults: Common,
+    /// There is a `[defaults]`: then sessions on demand are enough.
+    pub(super) has_defaults: bool,
     pub(super) sessions: Vec<Session>,
 }
 
@@ -77,6 +79,7 @@ impl File {
         }
         over(&mut self.log.level, later.log.level);
         over(&mut self.log.format, later.log.format);
+        self.has_defaults |= later.has_defaults;
         let (own, defaults) = (&mut self.defaults, later.defaults);
         over(&mut own.profile, defaults.profile);
         over(&mut own.region, defaults.region);
@@ -114,6 +117,7 @@ pub(super) fn read(mut root: Table<'_>, problems: &mut Problems) -> File {
     root.finish(problems);
     File {
         log: log.unwrap_or_default(),
+        has_defaults: defaults.is_some(),
         defaults: defaults.unwrap_or_default(),
         sessions: sessions
             .into_iter()

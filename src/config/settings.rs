@@ -6,12 +6,29 @@ use std::path::PathBuf;
 use autossm_proto::session::{OnEnd, SessionConfig, StartWhen};
 
 /// All the daemon is told by its configuration.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
     /// In the order of their names.
     pub sessions: Vec<SessionSettings>,
+    /// What a session that no file names is made of.
+    pub defaults: Defaults,
     /// What is logged, and how.
     pub log: LogSettings,
+}
+
+/// `[defaults]`, as far as it matters for sessions that are made on demand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Defaults {
+    /// The profile of AWS's shared configuration.
+    pub profile: Option<String>,
+    /// The region.
+    pub region: Option<String>,
+    /// Another endpoint for the `ssm` service.
+    pub endpoint_url: Option<String>,
+    /// Timings and limits of the protocol.
+    pub protocol: SessionConfig,
+    /// The waits between attempts.
+    pub backoff: BackoffSettings,
 }
 
 /// One session to keep alive.
@@ -146,6 +163,18 @@ pub struct ForwardSettings {
     pub port: u16,
     /// Permission to listen beyond loopback.
     pub allow_remote_clients: bool,
+    /// Which of AWS's documents carries it.
+    pub document: Document,
+}
+
+/// Which of AWS's documents a session is started with.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Document {
+    /// AWS-StartPortForwardingSession, or the one to a remote host.
+    #[default]
+    PortForwarding,
+    /// AWS-StartSSHSession: one connection, brought by `autossm proxy`, and no listener.
+    Ssh,
 }
 
 /// One place to listen.

@@ -50,6 +50,7 @@ fn a_short_file_gets_every_default() {
             host: None,
             port: 5432,
             allow_remote_clients: false,
+            document: Document::PortForwarding,
         }
     );
     assert_eq!(session.protocol, SessionConfig::default());

@@ -6,7 +6,9 @@ use super::file::{Backoff, Common, File, Forward, Session};
 use super::listen;
 use super::paths::Environment;
 use super::problem::{Problems, Span};
-use super::settings::{ForwardSettings, Listen, LogFormat, LogLevel, LogSettings, OnExit, SessionSettings, Settings};
+use super::settings::{
+    Defaults, Document, ForwardSettings, Listen, LogFormat, LogLevel, LogSettings, OnExit, SessionSettings, Settings,
+};
 use super::timings::{merge_backoff, merge_protocol};
 use super::vocabulary::{LONGEST_HOST, LONGEST_NAME, LONGEST_REASON, LONGEST_TARGET, LONGEST_URL, LONGEST_WORD};
 
@@ -20,11 +22,17 @@ pub fn is_session_name(name: &str) -> bool {
 pub(super) fn validate(file: &File, environment: &Environment, problems: &mut Problems) -> Settings {
     check_common(&file.defaults, problems);
     // What is wrong with the defaults is said even if no session takes them.
-    merge_protocol(&Common::default(), &file.defaults, problems);
-    merge_backoff(&Backoff::default(), &file.defaults.backoff, problems);
+    let text = |entry: &Option<Entry<String>>| entry.as_ref().map(|entry| entry.value.clone());
+    let defaults = Defaults {
+        profile: text(&file.defaults.profile),
+        region: text(&file.defaults.region),
+        endpoint_url: text(&file.defaults.endpoint_url),
+        protocol: merge_protocol(&Common::default(), &file.defaults, problems),
+        backoff: merge_backoff(&Backoff::default(), &file.defaults.backoff, problems),
+    };
     check_names(&file.sessions, problems);
-    if file.sessions.is_empty() && problems.is_empty() {
-        let hint = "add [session.NAME] with target and forward".to_owned();
+    if file.sessions.is_empty() && !file.has_defaults && problems.is_empty() {
+        let hint = "add [session.NAME] with target and forward, or [defaults] for `autossm proxy` alone".to_owned();
         problems.add(&Span::default(), "session", "there is no session", Some(hint));
     }
     let mut places = Vec::new();
@@ -52,7 +60,11 @@ pub(super) fn validate(file: &File, environment: &Environment, problems: &mut Pr
             .as_ref()
             .map_or_else(LogFormat::default, |entry| entry.value),
     };
-    Settings { sessions, log }
+    Settings {
+        sessions,
+        defaults,
+        log,
+    }
 }
 
 /// A place to listen, where it was written, and for which session.
@@ -201,6 +213,7 @@ fn check_forward(
         host: forward.host.as_ref().map(|host| host.value.clone()),
         port: u16::try_from(forward.port.as_ref()?.value).ok()?,
         allow_remote_clients: allowed,
+        document: Document::PortForwarding,
     })
 }
 

@@ -19,13 +19,13 @@ use crate::config::is_session_name;
 use crate::status::{DaemonStatus, ReloadStatus};
 
 /// One question and its whole answer.
-const TIMEOUT: Duration = Duration::from_secs(5);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
 /// A reload answers when the sessions it ends have ended.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(40);
 /// Before another look for a place in the daemon's queue.
 const QUEUE_PAUSE: Duration = Duration::from_millis(20);
 /// Bytes of an answer; a session's status has about 2 KiB.
-const LARGEST_ANSWER: usize = 16 << 20;
+pub(super) const LARGEST_ANSWER: usize = 16 << 20;
 
 /// A daemon to ask. Each question is a connection of its own.
 #[derive(Clone, Debug)]
@@ -122,7 +122,13 @@ impl Client {
     }
 
     /// The whole body of a success.
-    async fn ask(&self, method: Method, path: &str, body: Bytes, limit: Duration) -> Result<Bytes, ClientError> {
+    pub(super) async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Bytes,
+        limit: Duration,
+    ) -> Result<Bytes, ClientError> {
         let exchange = async {
             let (response, connection) = self.exchange(method, path, body).await?;
             let status = response.status();
@@ -136,7 +142,7 @@ impl Client {
         self.in_time(limit, exchange).await
     }
 
-    async fn in_time<T>(
+    pub(super) async fn in_time<T>(
         &self,
         limit: Duration,
         answer: impl Future<Output = Result<T, ClientError>>,
@@ -179,7 +185,7 @@ impl Client {
         Ok((response, Box::pin(std::future::pending())))
     }
 
-    async fn connect(&self) -> Result<UnixStream, ClientError> {
+    pub(super) async fn connect(&self) -> Result<UnixStream, ClientError> {
         loop {
             match UnixStream::connect(&self.path).await {
                 Ok(stream) => return Ok(stream),
@@ -211,28 +217,30 @@ impl Client {
         }
     }
 
-    fn broken(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ClientError {
+    pub(super) fn broken(&self, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> ClientError {
         ClientError::Broken {
             path: self.path.clone(),
             source: source.into(),
         }
     }
 
-    fn refused(&self, status: StatusCode, body: &[u8]) -> ClientError {
+    pub(super) fn refused(&self, status: StatusCode, body: &[u8]) -> ClientError {
         let Ok(Refusal { error, message }) = serde_json::from_slice::<Refusal>(body) else {
             return self.broken(format!("it answered with status {status}"));
         };
         match error {
             RefusalKind::BadConfiguration => ClientError::BadConfiguration { problems: message },
             RefusalKind::BadRequest | RefusalKind::TooLong => ClientError::BadRequest { message },
-            RefusalKind::TooManyReaders | RefusalKind::Stopping => ClientError::Busy { message },
+            RefusalKind::TooManyReaders | RefusalKind::TooManyProxies | RefusalKind::Stopping => {
+                ClientError::Busy { message }
+            }
             RefusalKind::WrongPhase => ClientError::WrongPhase { message },
             RefusalKind::UnknownSession => UnknownSession { name: String::new() }.into(),
             RefusalKind::UnknownPath | RefusalKind::WrongMethod => ClientError::Refused { message },
         }
     }
 
-    fn decode<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ClientError> {
+    pub(super) fn decode<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, ClientError> {
         serde_json::from_slice(body).map_err(|error| self.broken(error))
     }
 }

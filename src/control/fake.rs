@@ -6,12 +6,12 @@ use std::sync::{Arc, Mutex};
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
-use tokio::sync::broadcast;
+use tokio::sync::{broadcast, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::status::Event;
+use crate::status::{Event, ProxyEndKind};
 
 /// Events the fake keeps for a slow reader.
 pub(super) const KEPT: usize = 8;
@@ -20,6 +20,8 @@ pub(super) const KEPT: usize = 8;
 pub(super) struct Fake {
     pub(super) asked: Arc<Mutex<Vec<String>>>,
     pub(super) events: broadcast::Sender<EventLine>,
+    /// What proxied connections get back is what they send.
+    echoes: Arc<Mutex<JoinSet<()>>>,
 }
 
 impl Fake {
@@ -74,6 +76,33 @@ impl ControlHandle for Fake {
         Err(ReloadError::Wrong("line 1\nline 2".to_owned()))
     }
 
+    async fn proxy(&self, request: ProxyRequest) -> Result<OpenProxy, ProxyError> {
+        self.note(format!("proxy {} {}", request.target, request.port));
+        if request.target == "wrong" {
+            return Err(ProxyError::Refused("`wrong` is no target".to_owned()));
+        }
+        let (connection, arrived) = oneshot::channel::<UnixStream>();
+        let echo = async move {
+            if let Ok(mut stream) = arrived.await {
+                let (mut from, mut to) = stream.split();
+                drop(tokio::io::copy(&mut from, &mut to).await);
+            }
+        };
+        self.echoes.lock().unwrap().spawn(echo);
+        Ok(OpenProxy {
+            session: "ssh-1".to_owned(),
+            connection,
+        })
+    }
+
+    fn proxy_end(&self, session: &str) -> Option<ProxyEnd> {
+        let end = ProxyEnd {
+            end: ProxyEndKind::Lost,
+            cause: "why".to_owned(),
+        };
+        (session == "ssh-1").then_some(end)
+    }
+
     fn set_log_level(&self, level: &str) -> Result<(), String> {
         self.note(format!("log {level}"));
         match level {
@@ -111,6 +140,7 @@ impl Fixture {
         let fake = Fake {
             asked: Arc::default(),
             events: broadcast::Sender::new(KEPT),
+            echoes: Arc::default(),
         };
         let (cancelled, mut tasks) = (CancellationToken::new(), JoinSet::new());
         tasks.spawn(serve(socket, fake.clone(), cancelled.clone()));

@@ -8,6 +8,8 @@
 //! | `POST /v1/sessions/NAME/{reconnect,restart,start,stop}` | 202: it has begun |
 //! | `POST /v1/reconnect` | 202: all sessions |
 //! | `POST /v1/reload` | 200 and [`ReloadStatus`]; 422 when the configuration is wrong, which changes nothing |
+//! | `POST /v1/proxy` with [`ProxyRequest`], `Upgrade: autossm-proxy` | 101 and the bytes of one connection; `Autossm-Session` names its session |
+//! | `GET /v1/proxy/NAME` | 200 and [`ProxyEnd`], once, when that connection is over |
 //! | `PUT /v1/log-level` with `{"level": "debug"}` | 204 |
 //!
 //! Every other answer than a 2xx carries [`Refusal`]; 404 when there is no such session, 409 when it is stopped. By hand:
@@ -18,6 +20,7 @@
 mod client;
 mod error;
 mod follow;
+mod proxy;
 mod routes;
 mod server;
 mod socket;
@@ -29,6 +32,8 @@ mod event_tests;
 #[cfg(test)]
 mod fake;
 #[cfg(test)]
+mod proxy_tests;
+#[cfg(test)]
 mod tests;
 
 use std::future::Future;
@@ -39,10 +44,11 @@ use tokio::sync::broadcast;
 pub use client::Client;
 pub use error::ClientError;
 pub use follow::Events;
+pub use proxy::{OpenProxy, Proxied, ProxyError, ProxyRequest};
 pub use server::serve;
 pub use socket::{BindError, ControlSocket};
 
-use crate::status::{DaemonStatus, EventLine, ReloadStatus, SessionStatus};
+use crate::status::{DaemonStatus, EventLine, ProxyEnd, ReloadStatus, SessionStatus};
 pub use crate::supervisor::Order;
 
 /// What the control API can ask of the daemon.
@@ -67,6 +73,15 @@ pub trait ControlHandle: Clone + Send + Sync + 'static {
     /// # Errors
     /// The configuration is wrong, and nothing has changed; or the daemon ends.
     fn reload(&self) -> impl Future<Output = Result<ReloadStatus, ReloadError>> + Send;
+
+    /// Makes a session for one connection.
+    ///
+    /// # Errors
+    /// [`ProxyError`].
+    fn proxy(&self, request: ProxyRequest) -> impl Future<Output = Result<OpenProxy, ProxyError>> + Send;
+
+    /// How the connection of that session ended; told once.
+    fn proxy_end(&self, session: &str) -> Option<ProxyEnd>;
 
     /// Changes what is logged.
     ///
@@ -149,6 +164,8 @@ pub enum RefusalKind {
     BadConfiguration,
     /// 503: too many read events already.
     TooManyReaders,
+    /// 503: too many connections are proxied already.
+    TooManyProxies,
     /// 503: the daemon ends.
     Stopping,
 }

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Bytes;
 use axum::extract::rejection::{BytesRejection, PathRejection};
-use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::extract::{DefaultBodyLimit, Path, Request, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Json, Response};
 use axum::routing::{get, post, put};
@@ -14,12 +14,15 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::client::order_name;
-use super::{ControlHandle, LogLevel, Order, OrderError, Refusal, RefusalKind, ReloadError, UnknownSession, stream};
+use super::proxy::Upgrading;
+use super::{
+    ControlHandle, LogLevel, Order, OrderError, Refusal, RefusalKind, ReloadError, UnknownSession, proxy, stream,
+};
 
 /// Readers of events at once; the other connections are for short questions.
 const MOST_READERS: usize = 16;
 /// Bytes of a request's body; the only one there is has about 20.
-const LARGEST_BODY: usize = 4 * 1024;
+pub(super) const LARGEST_BODY: usize = 4 * 1024;
 
 /// Set when a connection may live longer than a short question.
 #[derive(Clone, Debug, Default)]
@@ -50,6 +53,8 @@ pub(super) fn router<H: ControlHandle>(handle: H, ended: CancellationToken) -> R
         .route("/v1/sessions/{name}", get(session::<H>))
         .route("/v1/reconnect", post(reconnect_all::<H>))
         .route("/v1/reload", post(reload::<H>))
+        .route("/v1/proxy", post(open_proxy::<H>))
+        .route("/v1/proxy/{session}", get(proxy_end::<H>))
         .route("/v1/log-level", put(log_level::<H>));
     for order in [Order::Reconnect, Order::Restart, Order::Start, Order::Stop] {
         let path = format!("/v1/sessions/{{name}}/{}", order_name(order));
@@ -127,6 +132,27 @@ async fn reload<H: ControlHandle>(State(shared): State<Shared<H>>, Extension(lon
     }
 }
 
+async fn open_proxy<H: ControlHandle>(
+    State(shared): State<Shared<H>>,
+    Extension(pending): Extension<Upgrading>,
+    request: Request,
+) -> Response {
+    proxy::open(&shared.handle, &pending, request).await
+}
+
+async fn proxy_end<H: ControlHandle>(
+    State(shared): State<Shared<H>>,
+    session: Result<Path<String>, PathRejection>,
+) -> Response {
+    let Ok(Path(name)) = session else {
+        return unknown_path();
+    };
+    match shared.handle.proxy_end(&name) {
+        Some(end) => Json(end).into_response(),
+        None => unknown_session(&UnknownSession { name }),
+    }
+}
+
 async fn log_level<H: ControlHandle>(State(shared): State<Shared<H>>, body: Result<Bytes, BytesRejection>) -> Response {
     let Ok(body) = body else {
         let text = format!("the body is longer than {LARGEST_BODY} bytes, or did not arrive");
@@ -162,7 +188,7 @@ fn unknown_path() -> Response {
     refuse(StatusCode::NOT_FOUND, RefusalKind::UnknownPath, text)
 }
 
-fn refuse(status: StatusCode, error: RefusalKind, message: &str) -> Response {
+pub(super) fn refuse(status: StatusCode, error: RefusalKind, message: &str) -> Response {
     let refusal = Refusal {
         error,
         message: message.to_owned(),

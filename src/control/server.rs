@@ -15,6 +15,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::ControlHandle;
+use super::proxy::Upgrading;
 use super::routes::{LongLived, router};
 use super::socket::ControlSocket;
 use super::stall::Impatient;
@@ -139,15 +140,20 @@ pub(super) const fn is_allowed(peer: u32, own: u32) -> bool {
 }
 
 async fn serve_connection(stream: UnixStream, router: Router, _permit: OwnedSemaphorePermit) {
-    let long = LongLived::default();
-    let service = TowerToHyperService::new(router.layer(Extension(long.clone())));
+    let (long, upgrading) = (LongLived::default(), Upgrading::default());
+    let service = TowerToHyperService::new(
+        router
+            .layer(Extension(long.clone()))
+            .layer(Extension(upgrading.clone())),
+    );
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(HEADER_TIMEOUT)
         .max_buf_size(LARGEST_HEAD)
         // A client that has more to ask connects again: so none can stay for ever.
         .keep_alive(false)
-        .serve_connection(TokioIo::new(Impatient::new(stream)), service);
+        .serve_connection(TokioIo::new(Impatient::new(stream)), service)
+        .with_upgrades();
     let mut connection = std::pin::pin!(connection);
     let ended = match timeout(CONNECTION_TIMEOUT, &mut connection).await {
         Ok(ended) => ended,
@@ -159,4 +165,5 @@ async fn serve_connection(stream: UnixStream, router: Router, _permit: OwnedSema
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         tracing::debug!(%error, cause, "a control connection failed");
     }
+    upgrading.finish().await;
 }

@@ -25,6 +25,11 @@ impl Impatient {
         Self { stream, stalled: None }
     }
 
+    /// The connection itself, for what may take as long as it likes.
+    pub(super) fn into_inner(self) -> UnixStream {
+        self.stream
+    }
+
     fn watch<T>(&mut self, written: Poll<io::Result<T>>, context: &mut Context<'_>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = None;

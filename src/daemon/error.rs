@@ -13,6 +13,9 @@ pub enum DaemonError {
     /// The system does not let us listen to signals.
     #[error("cannot listen to signals")]
     Signals(#[source] io::Error),
+    /// The connection that was to be held cannot be.
+    #[error("cannot use the connection")]
+    Connection(#[source] io::Error),
     /// No TLS, no sessions.
     #[error("cannot set up TLS; this is a bug in how autossm was built")]
     Tls(#[from] rustls::Error),
@@ -30,7 +33,7 @@ impl DaemonError {
     pub const fn exit_code(&self) -> u8 {
         match self {
             Self::Forced => 1,
-            Self::Control(_) | Self::Signals(_) | Self::Tls(_) | Self::Randomness(_) => 69,
+            Self::Control(_) | Self::Signals(_) | Self::Connection(_) | Self::Tls(_) | Self::Randomness(_) => 69,
         }
     }
 }

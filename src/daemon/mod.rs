@@ -1,15 +1,18 @@
 //! The daemon: every session in a task of its own, the control socket, signals and systemd.
 
+mod alone;
 mod error;
 mod log;
 mod logind;
 mod machine;
 mod notify;
+mod proxy;
 mod registry;
 mod reload;
 mod run;
 mod signals;
 
+pub use alone::hold_alone;
 pub use error::DaemonError;
 pub use log::LogControl;
 pub use run::{Options, run};

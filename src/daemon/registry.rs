@@ -10,10 +10,12 @@ use tokio::time::timeout;
 
 use super::log::LogControl;
 use crate::clock::Clock;
-use crate::config::{OnExit, SessionSettings};
-use crate::control::{ControlHandle, OrderError, ReloadError, Subscription, UnknownSession};
-use crate::status::{DaemonStatus, Event, ReloadStatus, SessionStatus};
-use crate::supervisor::{Ending, Obedience, Order, PhaseBoard, SessionHandle, status_without_task};
+use crate::config::{Document, OnExit, SessionSettings};
+use crate::control::{
+    ControlHandle, OpenProxy, OrderError, ProxyError, ProxyRequest, ReloadError, Subscription, UnknownSession,
+};
+use crate::status::{DaemonStatus, Event, ProxyEnd, ReloadStatus, SessionStatus};
+use crate::supervisor::{Ending, Obedience, Order, PhaseBoard, ProxyEnds, SessionHandle, status_without_task};
 
 /// A session's task that does not answer within this is reported as such: one must not hide the others.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
@@ -30,6 +32,22 @@ pub(super) struct Registry {
     board: PhaseBoard,
     log: Arc<dyn LogControl>,
     reloads: mpsc::Sender<oneshot::Sender<ReloadAnswer>>,
+    proxies: mpsc::Sender<ProxyAsked>,
+    pub(super) ends: ProxyEnds,
+}
+
+/// Somebody wants a session for one connection.
+#[derive(Debug)]
+pub(super) struct ProxyAsked {
+    pub(super) request: ProxyRequest,
+    pub(super) reply: oneshot::Sender<Result<OpenProxy, ProxyError>>,
+}
+
+/// Who asks for what only the daemon's loop can do.
+#[derive(Debug)]
+pub(super) struct Asked {
+    pub(super) reloads: mpsc::Receiver<oneshot::Sender<ReloadAnswer>>,
+    pub(super) proxies: mpsc::Receiver<ProxyAsked>,
 }
 
 /// One session.
@@ -47,13 +65,14 @@ struct LastReload {
 }
 
 impl Registry {
-    /// Without sessions. Who asks for a reload is in the queue that comes with it.
-    pub(super) fn new(
-        clock: Clock,
-        board: PhaseBoard,
-        log: Arc<dyn LogControl>,
-    ) -> (Self, mpsc::Receiver<oneshot::Sender<ReloadAnswer>>) {
-        let (reloads, queue) = mpsc::channel(1);
+    /// Without sessions. Who asks for what only the daemon's loop can do is in the queues that come with it.
+    pub(super) fn new(clock: Clock, board: PhaseBoard, log: Arc<dyn LogControl>) -> (Self, Asked) {
+        let (reloads, reload_queue) = mpsc::channel(1);
+        let (proxies, proxy_queue) = mpsc::channel(1);
+        let asked = Asked {
+            reloads: reload_queue,
+            proxies: proxy_queue,
+        };
         let registry = Self {
             clock,
             entries: watch::Sender::new(Arc::new([])),
@@ -61,8 +80,10 @@ impl Registry {
             board,
             log,
             reloads,
+            proxies,
+            ends: ProxyEnds::default(),
         };
-        (registry, queue)
+        (registry, asked)
     }
 
     pub(super) fn entries(&self) -> Arc<[Entry]> {
@@ -103,6 +124,11 @@ impl Registry {
 }
 
 impl Entry {
+    /// Whether it was made for one connection and is in no configuration.
+    pub(super) fn is_on_demand(&self) -> bool {
+        self.settings.forward.document == Document::Ssh
+    }
+
     /// Ends the session's task.
     pub(super) async fn end(&self, ending: Ending) {
         if let Err(gone) = self.handle.end(ending).await {
@@ -183,6 +209,19 @@ impl ControlHandle for Registry {
             return Err(ReloadError::Stopping);
         };
         answer.await.unwrap_or(Err(ReloadError::Stopping))
+    }
+
+    async fn proxy(&self, request: ProxyRequest) -> Result<OpenProxy, ProxyError> {
+        let (reply, answer) = oneshot::channel();
+        // Both errors mean that the daemon's loop has ended.
+        let Ok(()) = self.proxies.send(ProxyAsked { request, reply }).await else {
+            return Err(ProxyError::Stopping);
+        };
+        answer.await.unwrap_or(Err(ProxyError::Stopping))
+    }
+
+    fn proxy_end(&self, session: &str) -> Option<ProxyEnd> {
+        self.ends.take(session)
     }
 
     fn set_log_level(&self, level: &str) -> Result<(), String> {

@@ -21,7 +21,7 @@ pub(super) type Asker = Option<oneshot::Sender<ReloadAnswer>>;
 #[derive(Debug)]
 pub(super) enum Step {
     /// The configuration was read.
-    Loaded(Asker, Result<Settings, LoadError>),
+    Loaded(Asker, Result<Box<Settings>, LoadError>),
     /// What had to end has ended.
     Ended(Asker, Box<Settings>, Changes),
 }
@@ -32,14 +32,14 @@ impl Daemon {
         notify::reloading();
         let (path, environment) = (self.options.config.clone(), self.options.environment.clone());
         self.reloading.spawn_blocking(move || {
-            let loaded = config::load(path.as_deref(), &environment);
+            let loaded = config::load(path.as_deref(), &environment).map(Box::new);
             Happening::Reload(Step::Loaded(asker, loaded))
         });
     }
 
     pub(super) fn go_on_reloading(&mut self, step: Step) {
         match step {
-            Step::Loaded(asker, Ok(settings)) => self.end_what_changed(asker, settings),
+            Step::Loaded(asker, Ok(settings)) => self.end_what_changed(asker, *settings),
             Step::Loaded(asker, Err(error)) => {
                 let problems = error_chain(&error);
                 tracing::error!("the configuration is wrong, so nothing has changed:\n{problems}");
@@ -80,7 +80,9 @@ impl Daemon {
             self.board.remove(name);
             self.board.announce(Event::Removed { session: name.clone() });
         }
-        let mut entries = Vec::new();
+        // Those on demand are in no configuration.
+        let on_demand = before.values().filter(|entry| entry.is_on_demand()).cloned();
+        let mut entries: Vec<Entry> = on_demand.collect();
         for session in &settings.sessions {
             let goes_on = !changes.added.contains(&session.name) && !changes.restarted.contains(&session.name);
             match before.get(&session.name).filter(|_| goes_on) {

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::log::LogControl;
 use super::machine::Machine;
-use super::registry::{Entry, Registry, ReloadAnswer};
+use super::registry::{Asked, Entry, ProxyAsked, Registry, ReloadAnswer};
 use super::reload::Step;
 use super::signals::{Signals, Wish};
 use super::{DaemonError, notify};
@@ -80,7 +80,11 @@ pub(super) struct Daemon {
     listening: Option<mpsc::Receiver<()>>,
     /// The step of a reload that is under way.
     pub(super) reloading: JoinSet<Happening>,
-    reload_asked: mpsc::Receiver<oneshot::Sender<ReloadAnswer>>,
+    asked: Asked,
+    /// Sessions on demand made so far; their names have the number.
+    pub(super) on_demand: u64,
+    /// Their connections, on the way to them; what has arrived is reaped when the next one is made.
+    pub(super) bringing: JoinSet<()>,
     /// SIGHUP came while a reload was under way.
     reload_again: bool,
     machine: Machine,
@@ -91,7 +95,7 @@ pub(super) struct Daemon {
 
 /// Makes sessions.
 #[derive(Debug)]
-struct Maker {
+pub(super) struct Maker {
     tls: Arc<ClientConfig>,
     proxies: Proxies,
     seeds: StdRng,
@@ -109,6 +113,7 @@ pub(super) enum Happening {
     Phases,
     Network(NetworkChange),
     ReloadAsked(oneshot::Sender<ReloadAnswer>),
+    ProxyAsked(ProxyAsked),
     Reload(Step),
     ReloadFailed(JoinError),
     SessionEnded(Result<String, JoinError>),
@@ -133,7 +138,7 @@ impl Daemon {
             planes: ControlPlanes::new(Clock, roots, proxies),
             listening: Some(listening_sender),
         };
-        let (registry, reload_asked) = Registry::new(Clock, board.clone(), Arc::clone(&options.log));
+        let (registry, asked) = Registry::new(Clock, board.clone(), Arc::clone(&options.log));
         let control_end = CancellationToken::new();
         let mut daemon = Self {
             options,
@@ -147,7 +152,9 @@ impl Daemon {
             ending: BTreeSet::new(),
             listening: Some(listening),
             reloading: JoinSet::new(),
-            reload_asked,
+            asked,
+            on_demand: 0,
+            bringing: JoinSet::new(),
             reload_again: false,
             machine: Machine::watch(Clock),
             control: JoinSet::new(),
@@ -174,6 +181,7 @@ impl Daemon {
             ),
             network: maker.network.clone(),
             phases: self.board.slot(&session.name),
+            ends: self.registry.ends.clone(),
             seeds: StdRng::from_rng(&mut maker.seeds),
         };
         // Only the first sessions are waited for; nobody listens to the sender of a later one.
@@ -221,6 +229,7 @@ impl Daemon {
                     self.maker.network.tell(change);
                 }
                 Happening::ReloadAsked(asker) => self.begin_reload(Some(asker)),
+                Happening::ProxyAsked(asked) => self.answer_proxy(asked),
                 Happening::Reload(step) => self.go_on_reloading(step),
                 Happening::ReloadFailed(error) => {
                     tracing::error!(%error, "the reload failed inside, so nothing has changed; please report this");
@@ -257,7 +266,8 @@ impl Daemon {
             Ok(()) = self.phases.changed() => Happening::Phases,
             change = self.machine.next() => Happening::Network(change),
             Some(step) = self.reloading.join_next() => step.unwrap_or_else(Happening::ReloadFailed),
-            Some(asker) = self.reload_asked.recv(), if idle => Happening::ReloadAsked(asker),
+            Some(asker) = self.asked.reloads.recv(), if idle => Happening::ReloadAsked(asker),
+            Some(asked) = self.asked.proxies.recv() => Happening::ProxyAsked(asked),
             Some(ended) = self.sessions.join_next() => Happening::SessionEnded(ended),
             Some(ended) = self.control.join_next() => Happening::ControlEnded(ended),
         }
@@ -266,6 +276,7 @@ impl Daemon {
     fn session_ended(&mut self, ended: Result<String, JoinError>) {
         match ended {
             Ok(session) if self.ending.remove(&session) => tracing::debug!(session, "ended"),
+            Ok(session) if self.forget_on_demand(&session) => tracing::debug!(session, "ended with its connection"),
             Ok(session) => {
                 tracing::error!(
                     session,
@@ -291,7 +302,8 @@ impl Daemon {
         let signal_name = signal.to_owned();
         self.board.announce(Event::Stopping { signal: signal_name });
         // Who waits for a reload is told that there will be none.
-        self.reload_asked.close();
+        self.asked.reloads.close();
+        self.asked.proxies.close();
         self.reloading.abort_all();
         tracing::info!(
             "{signal}: stopping {}; a second signal stops at once",

@@ -10,7 +10,7 @@ use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::timeout;
 
 use super::{Listeners, LocalSocket};
-use crate::config::{ForwardSettings, Listen};
+use crate::config::{Document, ForwardSettings, Listen};
 
 /// No test waits that long unless it fails.
 const FAILED: Duration = Duration::from_secs(10);
@@ -21,6 +21,7 @@ async fn open(listen: Vec<Listen>) -> Listeners {
         host: None,
         port: 80,
         allow_remote_clients: false,
+        document: Document::PortForwarding,
     };
     Listeners::open("test", &forward).await
 }

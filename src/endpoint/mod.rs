@@ -6,6 +6,7 @@
 
 mod listener;
 mod mailbox;
+mod proxied;
 mod pump;
 mod socket;
 mod tcp;
@@ -13,6 +14,7 @@ mod unix;
 
 pub use listener::{ListenError, Listeners};
 pub use mailbox::{OrderReader, OrderSender, PumpCommand, PumpGone, orders};
+pub use proxied::ProxiedStream;
 pub use pump::{LocalEvent, LocalMessage, Pump};
 pub use socket::LocalSocket;
 

@@ -129,6 +129,7 @@ impl Pump {
                 // session hands over no more than a bounded number of bytes.
                 biased;
                 () = self.orders.arrived() => self.obey(),
+                () = self.socket.hung_up() => Some(Ending::Broken),
                 ready = self.socket.ready(self.interest()) => match ready {
                     Ok(ready) => self.transfer(ready).await,
                     Err(_) => Some(Ending::Broken),

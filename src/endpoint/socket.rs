@@ -7,6 +7,8 @@ use rustix::net::{Shutdown, shutdown};
 use tokio::io::{Interest, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
+use super::ProxiedStream;
+
 /// A connected stream socket.
 #[derive(Debug)]
 pub enum LocalSocket {
@@ -14,6 +16,8 @@ pub enum LocalSocket {
     Tcp(TcpStream),
     /// A connection to a Unix socket.
     Unix(UnixStream),
+    /// What `autossm proxy` brings.
+    Proxied(ProxiedStream),
 }
 
 impl LocalSocket {
@@ -22,6 +26,16 @@ impl LocalSocket {
         match self {
             Self::Tcp(stream) => stream.ready(interest).await,
             Self::Unix(stream) => stream.ready(interest).await,
+            Self::Proxied(proxied) => proxied.stream.ready(interest).await,
+        }
+    }
+
+    /// Returns when nothing that is written can reach the client any more, as far as that shows without reading or
+    /// writing. Cancel safe.
+    pub(super) async fn hung_up(&self) {
+        match self {
+            Self::Tcp(_) | Self::Unix(_) => std::future::pending().await,
+            Self::Proxied(proxied) => proxied.hung_up().await,
         }
     }
 
@@ -30,6 +44,7 @@ impl LocalSocket {
         match self {
             Self::Tcp(stream) => stream.try_read_buf(buffer),
             Self::Unix(stream) => stream.try_read_buf(buffer),
+            Self::Proxied(proxied) => proxied.stream.try_read_buf(buffer),
         }
     }
 
@@ -38,6 +53,7 @@ impl LocalSocket {
         match self {
             Self::Tcp(stream) => stream.try_write_vectored(slices),
             Self::Unix(stream) => stream.try_write_vectored(slices),
+            Self::Proxied(proxied) => proxied.stream.try_write_vectored(slices),
         }
     }
 
@@ -46,6 +62,7 @@ impl LocalSocket {
         match self {
             Self::Tcp(stream) => shutdown(stream, Shutdown::Write)?,
             Self::Unix(stream) => shutdown(stream, Shutdown::Write)?,
+            Self::Proxied(proxied) => shutdown(&proxied.stream, Shutdown::Write)?,
         }
         Ok(())
     }

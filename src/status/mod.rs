@@ -1,12 +1,14 @@
 //! What sessions look like from outside: plain values, the JSON of `autossm status --json` and of the control API.
 
 mod event;
+mod proxy;
 mod snapshot;
 
 use autossm_proto::session::{DropCause, Figures, Phase, Trouble};
 use serde::{Deserialize, Serialize};
 
 pub use event::{Event, EventLine};
+pub use proxy::{ProxyEnd, ProxyEndKind};
 
 /// The daemon and all its sessions at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -56,6 +58,9 @@ pub struct SessionStatus {
     pub session_id: Option<String>,
     /// The agent's version, once known.
     pub agent_version: Option<String>,
+    /// It was made for one `autossm proxy`, and ends with it.
+    #[serde(default)]
+    pub on_demand: bool,
     /// Where local connections are accepted, with the ports the kernel chose; empty while a listener is not up.
     pub listeners: Vec<String>,
     /// Why a listener is not up, for people.

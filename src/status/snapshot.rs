@@ -25,6 +25,7 @@ impl SessionStatus {
             cause: printable(&snapshot.cause),
             session_id: snapshot.session_id.clone(),
             agent_version: snapshot.agent_version.as_deref().map(printable),
+            on_demand: false,
             listeners,
             listener_error: None,
             connections: snapshot.connections,

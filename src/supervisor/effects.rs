@@ -66,11 +66,18 @@ impl Supervisor<'_> {
 
     fn deliver(&mut self, event: Event) {
         match event {
-            Event::Phase { from, to, cause } => self.keep.phases.set(from, to, &cause),
+            Event::Phase { from, to, cause } => {
+                self.follow_phase(to);
+                self.keep.phases.set(from, to, &cause);
+            }
             Event::Data { local, bytes } => self.router.write(local, bytes),
-            Event::Finished { local } => self.router.finish(local),
+            Event::Finished { local } => {
+                self.proxy_finished();
+                self.router.finish(local);
+            }
             Event::Reset { local, cause } => {
                 self.log_reset(cause);
+                self.proxy_reset(cause);
                 self.router.reset(local);
             }
             Event::Room { local } => {

@@ -44,6 +44,16 @@ impl Supervisor<'_> {
         farewell.replies.push(reply);
     }
 
+    /// The task ends by itself: nobody waits for it.
+    pub(super) fn leave_unasked(&mut self, ending: Ending, now: Timestamp) {
+        self.listeners.close();
+        self.farewell.get_or_insert_with(|| Farewell {
+            ending,
+            until: now.after(DRAIN_TIMEOUT),
+            replies: Vec::new(),
+        });
+    }
+
     /// Without waiting for anything to be delivered.
     pub(super) fn leave_at_once(&mut self, now: Timestamp) {
         self.listeners.close();

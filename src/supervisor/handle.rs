@@ -2,6 +2,7 @@
 
 use tokio::sync::{mpsc, oneshot};
 
+use crate::endpoint::LocalSocket;
 use crate::status::SessionStatus;
 
 /// Messages that may wait for a session's task.
@@ -33,6 +34,7 @@ pub(super) enum Message {
     Status(Reply<SessionStatus>),
     Order(Order, Reply<Obedience>),
     End(Ending, Reply<()>),
+    Attach(LocalSocket),
 }
 
 /// What a user can ask of a session.
@@ -99,6 +101,14 @@ impl SessionHandle {
     /// The task has ended already.
     pub async fn end(&self, ending: Ending) -> Result<(), SessionGone> {
         self.ask(|reply| Message::End(ending, reply)).await
+    }
+
+    /// Brings the one connection of a session on demand, which starts with it.
+    ///
+    /// # Errors
+    /// The task has ended; the connection is closed.
+    pub async fn attach(&self, socket: LocalSocket) -> Result<(), SessionGone> {
+        self.messages.send(Message::Attach(socket)).await.or(Err(SessionGone))
     }
 
     async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, SessionGone> {

@@ -13,11 +13,12 @@ use tokio::sync::mpsc;
 use super::handle::{Message, Obedience, Order, SessionHandle};
 use super::network::NetworkBoard;
 use super::phases::PhaseSlot;
+use super::proxy::ProxyEnds;
 use super::report;
 use super::task::{Keep, Supervisor, Tools};
 use crate::aws::ControlPlane;
 use crate::clock::Clock;
-use crate::config::SessionSettings;
+use crate::config::{Document, SessionSettings};
 use crate::endpoint::Listeners;
 use crate::transport::Dialer;
 
@@ -37,6 +38,8 @@ pub struct Resources {
     pub network: NetworkBoard,
     /// Where its phases are shown.
     pub phases: PhaseSlot,
+    /// Where the end of a connection on demand is told.
+    pub ends: ProxyEnds,
     /// Seeds the ids and waits of each run.
     pub seeds: StdRng,
 }
@@ -55,11 +58,13 @@ impl Keeper {
     /// A keeper, and the handle that reaches its session through all restarts.
     pub fn new(settings: SessionSettings, resources: Resources) -> (Self, SessionHandle) {
         let (handle, messages) = SessionHandle::new();
+        let wanted = settings.forward.document != Document::Ssh;
         let keeper = Self {
             settings,
             resources,
             messages,
-            wanted: true,
+            // A session on demand waits for its connection.
+            wanted,
         };
         (keeper, handle)
     }
@@ -82,7 +87,9 @@ impl Keeper {
                 session = self.settings.name,
                 "the session's task failed inside; its local connections are closed and it starts again in {PAUSE:?}; please report this",
             );
-            if self.pause().await.is_break() {
+            // The connection it was for is gone with it.
+            let alone = self.settings.forward.document == Document::Ssh;
+            if alone || self.pause().await.is_break() {
                 return self.settings.name;
             }
         }
@@ -109,6 +116,7 @@ impl Keeper {
             messages: &mut self.messages,
             phases: &resources.phases,
             wanted: &mut self.wanted,
+            ends: &resources.ends,
         };
         let supervisor = Supervisor::new(keep, tools, listeners);
         Box::pin(supervisor.run()).await;
@@ -146,6 +154,8 @@ impl Keeper {
                     reply.answer(());
                     return Break(());
                 }
+                // Only a session on demand is brought one, and that one does not come here.
+                Some(Message::Attach(socket)) => drop(socket),
                 None => return Break(()),
             }
         }

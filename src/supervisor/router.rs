@@ -71,6 +71,11 @@ impl Router {
         self.pumps.len() < MAX_CONNECTIONS
     }
 
+    /// Whether a pump still has to do with this connection.
+    pub(super) fn serves(&self, local: LocalId) -> bool {
+        self.connections.contains_key(&local)
+    }
+
     /// Serves an accepted connection under the name the core gave it; reads nothing until [`grant`](Self::grant).
     pub(super) fn open(&mut self, local: LocalId, socket: LocalSocket) {
         let (orders, reader) = orders();

@@ -12,6 +12,7 @@ use super::handle::{Message, Obedience, Order};
 use super::link::{Link, LinkNews};
 use super::network::NetworkNews;
 use super::phases::PhaseSlot;
+use super::proxy::{Proxied, ProxyEnds};
 use super::report;
 use super::router::{Router, RouterNews};
 use super::timer::Timer;
@@ -42,6 +43,8 @@ pub(super) struct Supervisor<'a> {
     reports: Vec<LocalMessage>,
     /// Listeners are to be opened again.
     reopening: bool,
+    /// The connection of a session on demand.
+    pub(super) proxied: Proxied,
     /// The task is to end.
     pub(super) farewell: Option<Farewell>,
 }
@@ -54,6 +57,8 @@ pub(super) struct Keep<'a> {
     pub(super) phases: &'a PhaseSlot,
     /// Whether the session is to be kept alive; false once a user has stopped it.
     pub(super) wanted: &'a mut bool,
+    /// Where the end of a connection on demand is told.
+    pub(super) ends: &'a ProxyEnds,
 }
 
 /// What a [`Supervisor`] works with.
@@ -112,6 +117,7 @@ impl<'a> Supervisor<'a> {
             inbox: Vec::new(),
             reports: Vec::new(),
             reopening: false,
+            proxied: Proxied::default(),
             farewell: None,
         }
     }
@@ -137,7 +143,9 @@ impl<'a> Supervisor<'a> {
             if self.session.poll_timeout().is_some_and(|due| due.at <= now) {
                 self.session.handle_timeout(now);
             }
+            self.look_at_start(now);
             self.settle(now).await;
+            self.look_at_proxy(now);
             if std::mem::take(&mut self.reopening) {
                 let settings = self.keep.settings;
                 self.listeners = Listeners::open(&settings.name, &settings.forward).await;
@@ -156,10 +164,11 @@ impl<'a> Supervisor<'a> {
         {
             deadline = Some(deadline.map_or(time, |deadline| deadline.min(time)));
         }
-        if let Some(farewell) = &self.farewell {
-            let until = farewell.until;
-            deadline = Some(deadline.map_or(until, |deadline| deadline.min(until)));
-        }
+        let farewell = self.farewell.as_ref().map(|farewell| farewell.until);
+        let deadline = [deadline, farewell, self.proxied.deadline()]
+            .into_iter()
+            .flatten()
+            .min();
         let accepting = self.router.has_room() && self.farewell.is_none();
         // In random order, so that a busy source does not silence the others.
         tokio::select! {
@@ -187,6 +196,7 @@ impl<'a> Supervisor<'a> {
             Happening::Local(RouterNews::Reports) => self.handle_reports(now),
             Happening::Local(RouterNews::Lost(local)) => {
                 self.session.handle_local_reset(local, now);
+                self.proxy_client_gone(now);
             }
             Happening::Link(news) => self.handle_link(news, now),
             Happening::Action(news) => self.handle_action(news, now),
@@ -223,6 +233,7 @@ impl<'a> Supervisor<'a> {
                 reply.answer(obedience);
             }
             Message::End(ending, reply) => self.leave(ending, reply, now),
+            Message::Attach(socket) => self.attach_local(socket, now),
         }
     }
 
@@ -232,6 +243,11 @@ impl<'a> Supervisor<'a> {
             return Obedience::Stopped;
         }
         let was_wanted = *self.keep.wanted;
+        let order = match order {
+            // Its one connection cannot be brought again.
+            Order::Restart | Order::Start if self.is_on_demand() => Order::Stop,
+            Order::Reconnect | Order::Restart | Order::Start | Order::Stop => order,
+        };
         match order {
             Order::Reconnect if !was_wanted => return Obedience::Stopped,
             Order::Reconnect => {
@@ -241,6 +257,7 @@ impl<'a> Supervisor<'a> {
             Order::Start => {}
             Order::Restart | Order::Stop => {
                 if was_wanted {
+                    *self.keep.wanted = order == Order::Restart;
                     self.session.stop(now);
                 }
             }
@@ -278,6 +295,7 @@ impl<'a> Supervisor<'a> {
     }
 
     fn handle_reports(&mut self, now: Timestamp) {
+        let mut gone = false;
         for report in self.reports.drain(..) {
             if !self.router.admits(&report) {
                 continue;
@@ -291,12 +309,18 @@ impl<'a> Supervisor<'a> {
                     }
                 }
                 LocalEvent::Eof => self.session.handle_local_eof(local, now),
-                LocalEvent::Reset => self.session.handle_local_reset(local, now),
+                LocalEvent::Reset => {
+                    self.session.handle_local_reset(local, now);
+                    gone = true;
+                }
                 LocalEvent::Written(bytes) => {
                     self.session.handle_local_written(local, bytes, now);
                 }
                 LocalEvent::Done => {}
             }
+        }
+        if gone {
+            self.proxy_client_gone(now);
         }
     }
 

@@ -20,10 +20,10 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::CloseFrame;
 
-use super::{Ending, Keeper, NetworkBoard, Order, PhaseBoard, Resources, SessionGone, SessionHandle};
+use super::{Ending, Keeper, NetworkBoard, Order, PhaseBoard, ProxyEnds, Resources, SessionGone, SessionHandle};
 use crate::aws::{Call, ControlPlane, Wait};
 use crate::clock::Clock;
-use crate::config::{BackoffSettings, ForwardSettings, Listen, OnExit, SessionSettings};
+use crate::config::{BackoffSettings, Document, ForwardSettings, Listen, OnExit, SessionSettings};
 use crate::transport::{Dialer, Proxies, Roots, Signature, StreamUrl, UpgradeSigner, client_config};
 
 /// No test waits that long unless it fails.
@@ -150,6 +150,7 @@ impl Rig {
             ),
             network: network.clone(),
             phases: board.slot("orders"),
+            ends: ProxyEnds::default(),
             seeds: StdRng::seed_from_u64(1),
         };
         let (keeper, handle) = Keeper::new(settings, resources);
@@ -205,6 +206,7 @@ fn settings() -> SessionSettings {
             host: None,
             port: 80,
             allow_remote_clients: false,
+            document: Document::PortForwarding,
         },
         profile: None,
         region: None,

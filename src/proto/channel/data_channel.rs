@@ -164,7 +164,6 @@ impl DataChannel {
             MessageType::ChannelClosed => {
                 let body: ChannelClosedBody = serde_json::from_slice(&message.payload).unwrap_or_default();
                 let reason = body.output.filter(|output| !output.trim().is_empty());
-                let reason = reason.unwrap_or_else(|| "no reason given".to_owned());
                 let session_id = body.session_id;
                 self.events.push_back(ChannelEvent::Ended { session_id, reason });
             }

@@ -23,8 +23,8 @@ pub enum ChannelEvent {
     Ended {
         /// The session the service's word is about.
         session_id: Option<String>,
-        /// For the user.
-        reason: String,
+        /// For the user; none was given.
+        reason: Option<String>,
     },
     /// The session cannot be used by this client: it must be terminated.
     Failed {

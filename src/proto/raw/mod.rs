@@ -114,7 +114,7 @@ impl Raw {
         raw.stream = Some(stream);
         raw.hand_over();
         if ended {
-            raw.handle_far_end();
+            raw.handle_far_end(true);
         }
         raw
     }
@@ -126,6 +126,7 @@ impl Raw {
         }
         let mut stream = Stream::new(local, now);
         stream.opened = true;
+        stream.received = u64::try_from(self.early.untaken()).unwrap_or(u64::MAX);
         stream.output = std::mem::take(&mut self.early);
         self.stream = Some(stream);
         self.events.push_back(WorkloadEvent::Room { local });
@@ -270,8 +271,9 @@ impl Raw {
     }
 
     /// The agent has ended the session, and nothing it sent before is missing: the local connection gets the rest and
-    /// the end, or a reset when the destination was never reached. True if there was one to tell.
-    pub fn handle_far_end(&mut self) -> bool {
+    /// the end, or a reset when the destination was never reached: it has said nothing, and `ready` is false, so that nothing
+    /// was sent either. True if there was one to tell.
+    pub fn handle_far_end(&mut self, ready: bool) -> bool {
         let Some(local) = self.local() else {
             return false;
         };
@@ -279,7 +281,7 @@ impl Raw {
             return false;
         };
         stream.told = true;
-        if self.refused && stream.received == 0 {
+        if (self.refused || !ready) && stream.received == 0 {
             let cause = ResetCause::DestinationRefused;
             self.events.push_back(WorkloadEvent::Reset { local, cause });
         } else {

@@ -152,19 +152,32 @@ fn the_far_end_hands_over_everything_whatever_was_written() {
     };
     let first = handed(&events(&mut raw));
     assert!(first < whole, "only so much before it is written");
-    assert!(raw.handle_far_end());
+    assert!(raw.handle_far_end(true));
     let rest = events(&mut raw);
     assert_eq!(first.checked_add(handed(&rest)), Some(whole));
     assert_eq!(rest.last(), Some(&WorkloadEvent::Finished { local: LOCAL }));
-    assert!(!raw.handle_far_end(), "told once");
+    assert!(!raw.handle_far_end(true), "told once");
 }
 
 #[test]
 fn a_destination_that_was_never_reached_is_a_reset() {
     let mut raw = open();
     raw.handle_refused();
-    assert!(raw.handle_far_end());
+    assert!(raw.handle_far_end(true));
     let cause = ResetCause::DestinationRefused;
     assert_eq!(events(&mut raw), [WorkloadEvent::Reset { local: LOCAL, cause }]);
-    assert!(!Raw::new(limits()).handle_far_end(), "nobody was there");
+    assert!(!Raw::new(limits()).handle_far_end(true), "nobody was there");
+}
+
+#[test]
+fn a_session_that_ends_before_it_was_ready_and_said_nothing_never_reached_its_destination() {
+    let mut raw = open();
+    assert!(raw.handle_far_end(false));
+    let cause = ResetCause::DestinationRefused;
+    assert_eq!(events(&mut raw), [WorkloadEvent::Reset { local: LOCAL, cause }]);
+    let mut raw = open();
+    raw.handle_payload(Bytes::from_static(b"Not allowed at this time"), at(0));
+    events(&mut raw);
+    assert!(raw.handle_far_end(false));
+    assert_eq!(events(&mut raw), [WorkloadEvent::Finished { local: LOCAL }]);
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Command, Event, Phase, ResetCause, Session, Work};
+use super::{CLOSED, Command, Event, Phase, ResetCause, Session, Work};
 use crate::Timestamp;
 use crate::journal::Record;
 
@@ -24,11 +24,16 @@ impl Session {
 
     /// The agent or the service has ended the session. In a raw one that is how the destination closes: its connection
     /// gets what is left and an end, unless something before it is missing.
-    pub(super) fn handle_far_end(&mut self, reason: &str, now: Timestamp) {
-        let cause = format!("the session has ended: {reason}");
+    pub(super) fn handle_far_end(&mut self, reason: Option<&str>, now: Timestamp) {
+        let raw = self.live.as_ref().is_some_and(|live| live.workload.is_raw());
+        let cause = match reason {
+            None if raw => CLOSED.to_owned(),
+            _ => format!("the session has ended: {}", reason.unwrap_or("no reason given")),
+        };
         if let Some(live) = self.live.as_mut().filter(|live| live.workload.is_raw()) {
             let complete = live.channel.stream().received().held_memory() == 0;
-            let told = if complete { live.workload.handle_far_end() } else { None };
+            let ready = live.channel.is_ready();
+            let told = complete.then(|| live.workload.handle_far_end(ready)).flatten();
             if let Some(stream) = told {
                 self.records.push_back(Record::Finished { stream });
             }

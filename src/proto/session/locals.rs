@@ -71,10 +71,15 @@ impl Session {
         self.drain(now);
     }
 
-    /// Gives streams to the connections that wait, if data may flow now.
+    /// Gives streams to the connections that wait, if data may flow now. A raw session's one connection need not wait until
+    /// it may send: what the destination says first is there for it as soon as the kind of session is known.
     pub(super) fn open_waiting(&mut self, now: Timestamp) {
         let attached = matches!(&self.work, Work::Up(link) if link.proven);
-        let Some(live) = self.live.as_mut().filter(|live| attached && live.channel.is_ready()) else {
+        let Some(live) = self
+            .live
+            .as_mut()
+            .filter(|live| attached && (live.channel.is_ready() || live.workload.is_raw()))
+        else {
             return;
         };
         while let Some(local) = self.waiting.first().copied() {

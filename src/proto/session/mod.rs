@@ -46,6 +46,8 @@ use schedule::Activity;
 use trouble::Streak;
 use workload::Workload;
 
+/// The cause of the end of a raw session whose connection has been closed, by whichever side.
+pub const CLOSED: &str = "the connection is over";
 /// Drops remembered.
 const HISTORY: usize = 100;
 

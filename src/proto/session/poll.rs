@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::link::Link;
-use super::{Command, Epoch, Event, Inbound, Live, Reading, Session, SessionConfig, Transmit, Work};
+use super::{CLOSED, Command, Epoch, Event, Inbound, Live, Reading, Session, SessionConfig, Transmit, Work};
 use crate::channel::ChannelEvent;
 use crate::journal::Record;
 use crate::time::{Reason, Timestamp, Wakeup, earliest};
@@ -288,7 +288,7 @@ impl Session {
         }
         self.drain_locals();
         if self.live.as_ref().is_some_and(|live| live.workload.is_over()) {
-            self.end("the connection is over", true, now);
+            self.end(CLOSED, true, now);
         }
         if let (Work::Up(link), Some(live)) = (&mut self.work, &self.live) {
             link.set_flying(live.channel.stream().send(), now);
@@ -311,6 +311,7 @@ impl Session {
                 if let Some(live) = &mut self.live {
                     live.workload.agree(carriage, limits);
                 }
+                self.open_waiting(now);
             }
             ChannelEvent::Ready => self.handle_attached(now),
             ChannelEvent::Payload(payload) => {
@@ -335,7 +336,7 @@ impl Session {
                     live.channel.count_ignored();
                 }
             }
-            ChannelEvent::Ended { reason, .. } => self.handle_far_end(&reason, now),
+            ChannelEvent::Ended { reason, .. } => self.handle_far_end(reason.as_deref(), now),
             ChannelEvent::Failed { reason } => self.end(&reason, true, now),
         }
     }

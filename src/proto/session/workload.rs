@@ -152,10 +152,10 @@ impl Workload {
     }
 
     /// The agent has ended the session and nothing of its output is missing; its stream, if a connection was told.
-    pub(super) fn handle_far_end(&mut self) -> Option<u32> {
+    pub(super) fn handle_far_end(&mut self, ready: bool) -> Option<u32> {
         match self {
             Self::Mux(_) => None,
-            Self::Raw(raw) => raw.handle_far_end().then_some(RAW_STREAM),
+            Self::Raw(raw) => raw.handle_far_end(ready).then_some(RAW_STREAM),
         }
     }
 

@@ -6,10 +6,11 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use autossm::control::{
-    ControlHandle, ControlSocket, Order, OrderError, ReloadError, Subscription, UnknownSession, serve,
+    ControlHandle, ControlSocket, OpenProxy, Order, OrderError, ProxyError, ProxyRequest, ReloadError, Subscription,
+    UnknownSession, serve,
 };
-use autossm::status::{DaemonStatus, Event, EventLine, ReloadStatus, SessionStatus};
-use tokio::sync::broadcast;
+use autossm::status::{DaemonStatus, Event, EventLine, ProxyEnd, ReloadStatus, SessionStatus};
+use tokio::sync::{broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
 
 /// No answer of this daemon without sessions is longer, however many requests were sent.
@@ -42,6 +43,22 @@ impl ControlHandle for Empty {
 
     async fn reload(&self) -> Result<ReloadStatus, ReloadError> {
         Err(ReloadError::Wrong("line 1\nline 2".to_owned()))
+    }
+
+    /// Sessions without anybody who would take a connection.
+    async fn proxy(&self, request: ProxyRequest) -> Result<OpenProxy, ProxyError> {
+        if request.target.is_empty() {
+            return Err(ProxyError::Refused("no target".to_owned()));
+        }
+        let (connection, _) = oneshot::channel();
+        Ok(OpenProxy {
+            session: "ssh-1".to_owned(),
+            connection,
+        })
+    }
+
+    fn proxy_end(&self, _session: &str) -> Option<ProxyEnd> {
+        None
     }
 
     fn set_log_level(&self, level: &str) -> Result<(), String> {

@@ -238,7 +238,7 @@ impl Agent {
                 self.phase = Phase::Preparing { until };
             }
             Phase::Preparing { until } if now >= until => {
-                self.port = Some(Port::new(self.destination.clone()));
+                self.port = Some(self.open_port());
                 self.phase = Phase::Ready;
             }
             Phase::NotStarted | Phase::Gap { .. } | Phase::Preparing { .. } => {}
@@ -278,7 +278,11 @@ impl Agent {
         }
         let blocked = self.in_hand.is_some();
         self.advance(now);
-        round.progress || (blocked && self.in_hand.is_none())
+        let over = self.port.as_mut().and_then(Port::poll_over);
+        if let Some(reason) = &over {
+            self.end(reason, now);
+        }
+        round.progress || over.is_some() || (blocked && self.in_hand.is_none())
     }
 
     /// When a timer or the pump next has something to do.
@@ -290,7 +294,7 @@ impl Agent {
             Phase::Gap { until } | Phase::Preparing { until } | Phase::Ending { until, .. } => Some(until),
         };
         let tick = (!self.outbound.is_acknowledged() && !self.paused).then_some(self.next_tick);
-        let has_output = self.port.as_ref().is_some_and(|port| port.mux.has_output());
+        let has_output = self.port.as_ref().is_some_and(|port| port.has_output());
         let pace = (has_output && !self.paused).then_some(self.next_send);
         phase.into_iter().chain(tick).chain(pace).min()
     }
@@ -305,7 +309,17 @@ impl Agent {
             unacknowledged: self.outbound.backlog(),
             connections: self.port.as_ref().map_or(0, Port::open_connections),
             reading: self.wants_frame(),
-            unread: self.port.as_ref().map_or(0, |port| port.mux.unread()),
+            unread: self.port.as_ref().map_or(0, |port| port.unread()),
+        }
+    }
+
+    /// What serves the destination: decided by the document and by what an agent of this version knows.
+    fn open_port(&self) -> Port {
+        let forwards = self.properties.document.forwards();
+        if forwards && self.config.version.multiplexes() {
+            Port::mux(self.destination.clone())
+        } else {
+            Port::raw(self.destination.clone(), forwards)
         }
     }
 

@@ -11,20 +11,42 @@ use super::version::AgentVersion;
 #[derive(Clone, Debug)]
 pub(crate) struct PortProperties {
     pub(crate) local_port: String,
-    /// Whether the document names a remote host.
-    pub(crate) remote: bool,
+    pub(crate) document: Document,
     /// What the document said, before any host was replaced.
     pub(crate) host: String,
 }
 
+/// The kind of document a session was started with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Document {
+    /// AWS-StartPortForwardingSession.
+    Forward,
+    /// AWS-StartPortForwardingSessionToRemoteHost.
+    ForwardToHost,
+    /// AWS-StartSSHSession, and other documents of one port without a type.
+    Ssh,
+}
+
+impl Document {
+    /// Whether its type is LocalPortForwarding.
+    pub(crate) const fn forwards(self) -> bool {
+        matches!(self, Self::Forward | Self::ForwardToHost)
+    }
+}
+
 /// The payload of HandshakeRequest.
 pub(crate) fn request(version: AgentVersion, destination: &Destination, properties: &PortProperties) -> Bytes {
-    let mut shown = json!({
-        "portNumber": destination.port.to_string(),
-        "localPortNumber": properties.local_port,
-        "type": "LocalPortForwarding",
-    });
-    if properties.remote
+    let port = destination.port.to_string();
+    let mut shown = if properties.document.forwards() {
+        json!({
+            "portNumber": port,
+            "localPortNumber": properties.local_port,
+            "type": "LocalPortForwarding",
+        })
+    } else {
+        json!({ "portNumber": port })
+    };
+    if properties.document == Document::ForwardToHost
         && let Some(map) = shown.as_object_mut()
     {
         map.insert("host".to_owned(), properties.host.clone().into());

@@ -48,7 +48,7 @@ impl Agent {
     pub(super) fn advance(&mut self, now: Instant) {
         loop {
             if self.in_hand.is_some() {
-                let blocked = self.port.as_ref().is_some_and(|port| port.mux.is_blocked());
+                let blocked = self.port.as_ref().is_some_and(|port| port.is_blocked());
                 if blocked {
                     return;
                 }
@@ -98,6 +98,7 @@ impl Agent {
             }
             Phase::Preparing { .. } => Processed::NotReady,
             Phase::Ending { .. } | Phase::Ended => Processed::Failed,
+            Phase::Ready if self.port.as_ref().is_some_and(|port| !port.is_available()) => Processed::NotReady,
             Phase::Ready => {
                 self.hand_over(received, now);
                 Processed::Done
@@ -133,6 +134,10 @@ impl Agent {
             let flag = received.payload.first_chunk().copied();
             if flag.map(u32::from_be_bytes) == Some(PayloadType::FLAG_TERMINATE_SESSION) {
                 self.end("terminated by the client", now);
+            } else if flag.map(u32::from_be_bytes) == Some(PayloadType::FLAG_DISCONNECT_TO_PORT)
+                && let Some(port) = &mut self.port
+            {
+                port.disconnect();
             }
         }
     }

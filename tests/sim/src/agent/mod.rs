@@ -7,11 +7,12 @@ mod input;
 mod mux;
 mod output;
 mod port;
+mod raw;
 mod reliable;
 mod version;
 
 pub(crate) use core::Agent;
 pub use core::AgentState;
 pub(crate) use destinations::Destination;
-pub(crate) use handshake::PortProperties;
+pub(crate) use handshake::{Document, PortProperties};
 pub use version::{AgentVersion, InvalidVersion};

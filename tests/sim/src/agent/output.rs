@@ -21,11 +21,11 @@ impl Agent {
         let mut sent = false;
         while !self.paused && now >= self.next_send {
             let Some(port) = &mut self.port else { break };
-            let Some(data) = port.mux.take_output(READ_SIZE) else {
+            let Some(data) = port.take_output(READ_SIZE) else {
                 self.starved = true;
                 break;
             };
-            let last = port.mux.is_broken();
+            let last = port.is_broken();
             let base = if self.starved {
                 now
             } else {

@@ -7,12 +7,20 @@ use std::str::FromStr;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct AgentVersion([u32; 4]);
 
+/// Since this version port forwards are multiplexed.
+const MULTIPLEXES: AgentVersion = AgentVersion([3, 0, 197, 0]);
+
 /// Since this version duplicates are acknowledged again.
 const ACKNOWLEDGES_DUPLICATES: AgentVersion = AgentVersion([3, 2, 1041, 0]);
 
 impl AgentVersion {
     /// The version an agent has unless told otherwise.
     pub const DEFAULT: Self = Self([3, 3, 1142, 0]);
+
+    /// Whether it speaks smux; older agents carry one connection at a time as it is.
+    pub fn multiplexes(self) -> bool {
+        self >= MULTIPLEXES
+    }
 
     /// Whether a number below the expected one is acknowledged; older agents say nothing.
     pub fn acknowledges_duplicates(self) -> bool {

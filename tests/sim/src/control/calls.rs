@@ -10,13 +10,14 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
 use super::answers;
-use crate::agent::{Destination, PortProperties};
+use crate::agent::{Destination, Document, PortProperties};
 use crate::fault::{BadAnswer, Call, ResumeOfEnded};
 use crate::service::{ApiError, BoxedBody, Grant, Registry, StartRequest};
 
 /// Whose all sessions are.
 const OWNER: &str = "arn:aws:sts::111122223333:assumed-role/dev/ada";
 const PORT_DOCUMENT: &str = "AWS-StartPortForwardingSession";
+const SSH_DOCUMENT: &str = "AWS-StartSSHSession";
 const PREFERENCES: &str = "SSM-SessionManagerRunShell";
 const HOST_DOCUMENT: &str = "AWS-StartPortForwardingSessionToRemoteHost";
 
@@ -120,16 +121,18 @@ fn start(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> {
             ApiError::new("ValidationException", text)
         })
     };
-    let (remote, shown) = match document.as_str() {
-        PORT_DOCUMENT => (false, String::new()),
-        HOST_DOCUMENT => (true, parameter("host").cloned().unwrap_or_default()),
+    let (kind, shown) = match document.as_str() {
+        PORT_DOCUMENT => (Document::Forward, String::new()),
+        HOST_DOCUMENT => (Document::ForwardToHost, parameter("host").cloned().unwrap_or_default()),
+        SSH_DOCUMENT => (Document::Ssh, String::new()),
         // A program knows its documents itself.
-        _ if outside => (false, String::new()),
+        _ if outside => (Document::Forward, String::new()),
         _ => {
             let text = format!("Document with name {document} does not exist.");
             return Err(ApiError::new("InvalidDocument", text));
         }
     };
+    let remote = kind == Document::ForwardToHost;
     if remote && shown.is_empty() {
         return Err(ApiError::new("ValidationException", "host is missing"));
     }
@@ -141,11 +144,11 @@ fn start(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> {
     let mapped = registry.config().hosts.get(host);
     let destination = Destination {
         host: mapped.map_or(host, String::as_str).to_owned(),
-        port: port("80")?,
+        port: port(if kind == Document::Ssh { "22" } else { "80" })?,
     };
     let properties = PortProperties {
         local_port: parameter("localPortNumber").cloned().unwrap_or_default(),
-        remote,
+        document: kind,
         host: shown.clone(),
     };
     let mut parameters = input.parameters;

@@ -74,9 +74,13 @@ pub(crate) async fn call(endpoint: &str, operation: &str, body: Value) -> Answer
 }
 
 pub(crate) async fn start_session(endpoint: &str, port: u16) -> Value {
+    start_document(endpoint, "AWS-StartPortForwardingSession", port).await
+}
+
+pub(crate) async fn start_document(endpoint: &str, document: &str, port: u16) -> Value {
     let body = json!({
         "Target": "i-0123456789abcdef0",
-        "DocumentName": "AWS-StartPortForwardingSession",
+        "DocumentName": document,
         "Parameters": { "portNumber": [port.to_string()], "localPortNumber": ["0"] },
     });
     let answer = call(endpoint, "StartSession", body).await;
@@ -170,7 +174,12 @@ pub(crate) fn input(number: i64, payload_type: PayloadType, payload: impl Into<B
 impl Client {
     /// StartSession, data channel, handshake and a first harmless message.
     pub(crate) async fn start(endpoint: &str, port: u16) -> (Self, String) {
-        let grant = start_session(endpoint, port).await;
+        Self::start_with(endpoint, "AWS-StartPortForwardingSession", port).await
+    }
+
+    /// The same with another document.
+    pub(crate) async fn start_with(endpoint: &str, document: &str, port: u16) -> (Self, String) {
+        let grant = start_document(endpoint, document, port).await;
         let session_id = field(&grant, "SessionId");
         let url = field(&grant, "StreamUrl");
         let socket = open(&url, &field(&grant, "TokenValue")).await.unwrap();
@@ -270,6 +279,17 @@ impl Client {
             }
         };
         timeout(PATIENCE, wait).await.unwrap()
+    }
+
+    /// Waits until so many bytes have come, whatever they are.
+    pub(crate) async fn raw(&mut self, length: usize) -> Vec<u8> {
+        let wait = async {
+            while self.received.len() < length {
+                self.receive().await.unwrap();
+            }
+        };
+        timeout(PATIENCE, wait).await.unwrap();
+        self.received.clone()
     }
 
     /// Waits for an output message of a type.

@@ -1,0 +1,89 @@
+//! Sessions on demand: one for each connection that `autossm proxy` brings.
+
+use tokio::net::UnixStream;
+use tokio::sync::oneshot;
+
+use super::registry::{Entry, ProxyAsked};
+use super::run::Daemon;
+use crate::config::settings_on_demand;
+use crate::control::{OpenProxy, ProxyError, ProxyRequest};
+use crate::endpoint::{LocalSocket, ProxiedStream};
+use crate::status::Event;
+use crate::supervisor::{Ending, SessionHandle};
+
+/// Sessions on demand at once.
+const MOST: usize = 512;
+
+impl Daemon {
+    pub(super) fn answer_proxy(&mut self, asked: ProxyAsked) {
+        let made = self.make_on_demand(asked.request);
+        if asked.reply.send(made).is_err() {
+            tracing::debug!("who asked for a proxied connection is gone");
+        }
+    }
+
+    fn make_on_demand(&mut self, request: ProxyRequest) -> Result<OpenProxy, ProxyError> {
+        let entries = self.registry.entries();
+        if entries.iter().filter(|entry| entry.is_on_demand()).count() >= MOST {
+            return Err(ProxyError::TooMany(MOST));
+        }
+        let is_taken = |name: &str| entries.iter().any(|entry| entry.settings.name == name);
+        let mut number = self.on_demand;
+        let free = |prefix: &str| loop {
+            number = number.saturating_add(1);
+            let name = format!("{prefix}-{number}");
+            if !is_taken(&name) {
+                break name;
+            }
+        };
+        let settings = settings_on_demand(&request.into(), &self.settings, free);
+        let settings = settings.map_err(|refused| ProxyError::Refused(refused.to_string()))?;
+        self.on_demand = number;
+        let session = settings.name.clone();
+        let entry = self.start_session(settings);
+        let (connection, arrives) = oneshot::channel();
+        while self.bringing.try_join_next().is_some() {}
+        self.bringing.spawn(bring(entry.handle.clone(), arrives));
+        let mut all = entries.to_vec();
+        all.push(entry);
+        self.registry.replace(all);
+        self.board.announce(Event::Added {
+            session: session.clone(),
+        });
+        Ok(OpenProxy { session, connection })
+    }
+
+    /// Whether that session was one on demand; it is in no list any more.
+    pub(super) fn forget_on_demand(&self, session: &str) -> bool {
+        let entries = self.registry.entries();
+        let is_it = |entry: &&Entry| entry.settings.name == session && entry.is_on_demand();
+        if !entries.iter().any(|entry| is_it(&entry)) {
+            return false;
+        }
+        let rest = entries.iter().filter(|entry| !is_it(entry)).cloned().collect();
+        self.registry.replace(rest);
+        self.board.remove(session);
+        self.board.announce(Event::Removed {
+            session: session.to_owned(),
+        });
+        true
+    }
+}
+
+/// Gives the connection to its session, or ends a session that gets none.
+pub(super) async fn bring(handle: SessionHandle, arrives: oneshot::Receiver<UnixStream>) {
+    let socket = match arrives.await {
+        Ok(stream) => ProxiedStream::new(stream),
+        Err(_) => Err(std::io::ErrorKind::NotConnected.into()),
+    };
+    let gone = match socket {
+        Ok(socket) => handle.attach(LocalSocket::Proxied(socket)).await,
+        Err(error) => {
+            tracing::debug!(%error, "no connection for a session on demand");
+            handle.end(Ending::Terminate).await
+        }
+    };
+    if let Err(gone) = gone {
+        tracing::debug!(%gone, "a session on demand has ended before its connection came");
+    }
+}

@@ -99,6 +99,9 @@ impl Supervisor<'_> {
 
     /// The far side has closed, and its last bytes are on their way to the client.
     pub(super) fn proxy_finished(&mut self) {
+        if !self.is_on_demand() {
+            return;
+        }
         let snapshot = self.session.snapshot();
         let ordinary = snapshot.phase == Phase::Attached || snapshot.cause == CLOSED;
         let cause = if ordinary { "" } else { &snapshot.cause };
@@ -108,6 +111,9 @@ impl Supervisor<'_> {
 
     /// The core has reset the connection.
     pub(super) fn proxy_reset(&mut self, cause: ResetCause) {
+        if !self.is_on_demand() {
+            return;
+        }
         let kind = match cause {
             _ if !*self.keep.wanted || self.farewell.is_some() => ProxyEndKind::Stopped,
             ResetCause::DestinationRefused => ProxyEndKind::Refused,
@@ -141,12 +147,10 @@ impl Supervisor<'_> {
     }
 
     fn note_proxy_end(&self, end: ProxyEndKind, cause: &str) {
-        if self.is_on_demand() {
-            let cause = printable(cause);
-            let session = &self.keep.settings.name;
-            tracing::debug!(session, ?end, cause, "the connection is over");
-            self.keep.ends.note(session, ProxyEnd { end, cause });
-        }
+        let cause = printable(cause);
+        let session = &self.keep.settings.name;
+        tracing::debug!(session, ?end, cause, "the connection is over");
+        self.keep.ends.note(session, ProxyEnd { end, cause });
     }
 }
 

@@ -88,7 +88,7 @@ impl Bench {
         let config = format!(
             "[defaults]\nregion = \"eu-west-1\"\n\n{}\n{}",
             session("bystander", &simulator.endpoint_url(), destination.address.port()),
-            session("victim", &service.url, 1) + "timings = { token_reuse = \"0s\" }\n",
+            session("victim", &service.url, 1) + "on_end = \"restart\"\ntimings = { token_reuse = \"0s\" }\n",
         );
         let daemon = Daemon::start(Path::new(env!("CARGO_BIN_EXE_autossm")), &[], &config)
             .await

@@ -133,8 +133,8 @@ pub(super) fn remedy_for(profile: Option<&str>, unusable: &Unusable) -> String {
 
 fn check(profile: Option<&str>) -> String {
     match profile {
-        Some(profile) => format!("`aws sts get-caller-identity --profile {profile}` shows whether they work"),
-        None => "`aws sts get-caller-identity` shows whether they work".to_owned(),
+        Some(profile) => format!("`aws sts get-caller-identity --profile {profile}` shows whether the keys work"),
+        None => "`aws sts get-caller-identity` shows whether the keys work".to_owned(),
     }
 }
 

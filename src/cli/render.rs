@@ -8,6 +8,16 @@ use super::output::sanitise;
 use super::table::Table;
 use crate::status::{DaemonStatus, DropStatus, SessionStatus};
 
+/// What is said of a drop.
+const DROP_COLUMNS: [&str; 6] = [
+    "DROPPED",
+    "SILENT FOR",
+    "RECOVERED AFTER",
+    "ATTEMPTS",
+    "RESENT",
+    "CAUSE",
+];
+
 /// The table of all sessions; one that is not well has lines below it that say why.
 pub(super) fn overview(status: &DaemonStatus) -> String {
     if status.sessions.is_empty() {
@@ -54,15 +64,8 @@ fn reload(status: &DaemonStatus) -> String {
 
 /// The drops of several sessions.
 pub(super) fn histories(sessions: &[SessionStatus]) -> String {
-    let mut table = Table::new([
-        "SESSION",
-        "DROPPED",
-        "SILENT FOR",
-        "RECOVERED AFTER",
-        "ATTEMPTS",
-        "RESENT",
-        "CAUSE",
-    ]);
+    let [dropped, silent, recovered, attempts, resent, cause] = DROP_COLUMNS;
+    let mut table = Table::new(["SESSION", dropped, silent, recovered, attempts, resent, cause]);
     for session in sessions {
         for drop in &session.history {
             let [dropped, noticed, recovered, attempts, resent, cause] = cells(drop);
@@ -110,14 +113,7 @@ pub(super) fn session(session: &SessionStatus) -> String {
 }
 
 fn history(drops: &[DropStatus]) -> Table<6> {
-    let mut table = Table::new([
-        "DROPPED",
-        "SILENT FOR",
-        "RECOVERED AFTER",
-        "ATTEMPTS",
-        "RESENT",
-        "CAUSE",
-    ]);
+    let mut table = Table::new(DROP_COLUMNS);
     for drop in drops {
         table.row(cells(drop));
     }

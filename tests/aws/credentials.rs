@@ -5,7 +5,7 @@ use std::time::Duration;
 use autossm::clock::Clock;
 use autossm_proto::session::Phase;
 use autossm_sim::{Fault, Simulator};
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use crate::home::{Daemon, Home, config, is_alive};
 use crate::login::{EARLIER, LATER, RESET, log_in, workplace, workplace_with};
@@ -278,10 +278,10 @@ async fn a_login_whose_token_identity_center_takes_no_more() {
 #[tokio::test]
 async fn identity_center_that_is_not_reached_is_no_matter_of_a_login() {
     let (_simulator, _services, _endpoint, home) = workplace().await;
-    let nobody = {
-        let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        gone.local_addr().unwrap()
-    };
+    // Bound and not listening: refuses, and nobody else can take it meanwhile.
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let nobody = socket.local_addr().unwrap();
     let home = home
         .without("AWS_ENDPOINT_URL_SSO")
         .with("AWS_ENDPOINT_URL_SSO", &format!("http://{nobody}"));
@@ -292,7 +292,7 @@ async fn identity_center_that_is_not_reached_is_no_matter_of_a_login() {
     assert_eq!(code, Some(4), "not 77");
     // The network is there: nobody has to do anything.
     let services = std::sync::Arc::new(crate::services::Services::default());
-    let listener = TcpListener::bind(nobody).await.unwrap();
+    let listener = socket.listen(16).unwrap();
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(async move {
         while let Ok((stream, _)) = listener.accept().await {

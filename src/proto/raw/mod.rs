@@ -271,8 +271,8 @@ impl Raw {
     }
 
     /// The agent has ended the session, and nothing it sent before is missing: the local connection gets the rest and
-    /// the end, or a reset when the destination was never reached: it has said nothing, and `ready` is false, so that nothing
-    /// was sent either. True if there was one to tell.
+    /// the end, or a reset when the destination has said nothing: because it was never reached, or because the session
+    /// ended before it was `ready`, which may mean the same or not. True if there was one to tell.
     pub fn handle_far_end(&mut self, ready: bool) -> bool {
         let Some(local) = self.local() else {
             return false;
@@ -282,7 +282,11 @@ impl Raw {
         };
         stream.told = true;
         if (self.refused || !ready) && stream.received == 0 {
-            let cause = ResetCause::DestinationRefused;
+            let cause = if self.refused {
+                ResetCause::DestinationRefused
+            } else {
+                ResetCause::SessionEnded
+            };
             self.events.push_back(WorkloadEvent::Reset { local, cause });
         } else {
             let rest = stream.output.take_rest();

@@ -170,10 +170,10 @@ fn a_destination_that_was_never_reached_is_a_reset() {
 }
 
 #[test]
-fn a_session_that_ends_before_it_was_ready_and_said_nothing_never_reached_its_destination() {
+fn a_session_that_ends_before_it_was_ready_and_said_nothing_is_a_reset() {
     let mut raw = open();
     assert!(raw.handle_far_end(false));
-    let cause = ResetCause::DestinationRefused;
+    let cause = ResetCause::SessionEnded;
     assert_eq!(events(&mut raw), [WorkloadEvent::Reset { local: LOCAL, cause }]);
     let mut raw = open();
     raw.handle_payload(Bytes::from_static(b"Not allowed at this time"), at(0));

@@ -1,8 +1,8 @@
 //! Two hundred sessions with one login.
 
 use std::fmt::Write;
-use std::time::Duration;
 
+use autossm::status::SessionStatus;
 use autossm_proto::session::Phase;
 use autossm_sim::Fault;
 
@@ -34,14 +34,23 @@ async fn all(daemon: &Daemon, phase: Phase) {
         .await;
 }
 
+/// A window to count in: every session has waited for a login for six seconds.
+async fn waited(daemon: &Daemon) {
+    let long = |session: &SessionStatus| session.phase == Phase::AwaitingLogin && session.phase_for_ms >= 6000;
+    daemon
+        .until("six seconds of waiting", async || {
+            daemon.sessions().await.iter().all(long)
+        })
+        .await;
+}
+
 #[tokio::test]
 async fn two_hundred_sessions_wait_for_one_login_and_all_come_back() {
     let (simulator, services, _endpoint, home) = workplace().await;
     log_in(&home, "good-token", EARLIER);
     let daemon = home.daemon(&configuration()).await;
     all(&daemon, Phase::AwaitingLogin).await;
-    // What follows is a window to count in.
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    waited(&daemon).await;
     let warnings = lines(&daemon.log(), "WARN").len();
     assert_eq!(warnings, 1, "{:?}", lines(&daemon.log(), "WARN"));
     assert_eq!(lines(&daemon.log(), "a login is needed").len(), 1);
@@ -66,7 +75,7 @@ async fn two_hundred_sessions_wait_for_one_login_and_all_come_back() {
     all(&daemon, Phase::AwaitingLogin).await;
     let resumes = simulator.calls().resume;
     let fetches = services.count("GetRoleCredentials");
-    tokio::time::sleep(Duration::from_secs(6)).await;
+    waited(&daemon).await;
     let more = simulator.calls().resume - resumes;
     say(&format!(
         "{resumes} ResumeSession calls until all waited, {more} in the next 6 s"

@@ -165,8 +165,9 @@ impl Daemon {
     /// Waits until it holds.
     pub(crate) async fn until(&self, what: &str, mut holds: impl AsyncFnMut() -> bool) {
         let wait = async {
+            let mut ticks = tokio::time::interval(Duration::from_millis(20));
             while !holds().await {
-                tokio::time::sleep(Duration::from_millis(20)).await;
+                ticks.tick().await;
             }
         };
         if tokio::time::timeout(PATIENCE, wait).await.is_err() {

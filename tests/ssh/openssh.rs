@@ -63,10 +63,13 @@ impl Server {
             output("ssh-keygen", &["-q", "-t", "ed25519", "-N", "", "-f", &path(key)]).await;
         }
         let port = free_port();
+        // Nothing of the user's own shell: what its start-up files print would be taken for the command's words.
         let text = format!(
-            "ListenAddress 127.0.0.1\nPort {port}\nHostKey {host}\nAuthorizedKeysFile {keys}\nPidFile none\n\
+            "SetEnv \"HOME={home}\" \"PATH={path}\"\nListenAddress 127.0.0.1\nPort {port}\nHostKey {host}\nAuthorizedKeysFile {keys}\nPidFile none\n\
              UsePAM no\nStrictModes no\nPasswordAuthentication no\nPermitRootLogin yes\nPrintMotd no\n\
              MaxStartups 500\nMaxSessions 100\nLogLevel VERBOSE\nSubsystem sftp internal-sftp\n",
+            home = directory.display(),
+            path = std::env::var("PATH").unwrap_or_default(),
             host = path("host_key"),
             keys = path("client_key.pub"),
         );

@@ -13,6 +13,7 @@ mod openssh;
 #[path = "../support/mod.rs"]
 mod support;
 mod survives;
+mod together;
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -26,8 +27,9 @@ use openssh::{Server, Tool};
 use support::daemon::{Daemon, PATIENCE};
 
 const TARGET: &str = "i-0123456789abcdef0";
-/// Detection faster than the defaults, so that the tests are not spent waiting for pings.
-const QUICK: &str = "timings = { ping_interval = \"2s\", ping_timeout = \"2s\" }\n";
+/// Faster than the defaults, so that the tests are not spent waiting for pings, or for the next attempt after drops that
+/// follow each other closely.
+const QUICK: &str = "timings = { ping_interval = \"2s\", ping_timeout = \"2s\", backoff = { cap = \"2s\" } }\n";
 
 /// A simulator with an sshd behind it and a daemon in front of it; files of both sides are in `directory`.
 struct Bench {
@@ -191,6 +193,17 @@ impl Bench {
             ticks.tick().await;
         }
         moved.await.unwrap();
+    }
+
+    /// Waits until the master of that configuration takes others in.
+    async fn until_shared(&self, config: &str) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(20));
+        let wait = async {
+            while self.run("ssh", &["-F", config, "-O", "check", TARGET]).await.code != Some(0) {
+                ticks.tick().await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, wait).await.unwrap();
     }
 
     async fn drops(&self) -> u64 {

@@ -2,30 +2,18 @@
 
 use std::process::Stdio;
 
-use autossm_sim::{Fault, LinkFault};
+use autossm_sim::Fault;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::openssh::Tool;
-use crate::{Bench, TARGET, checksum, client, close, five, noise, refuse};
-
-/// Five drops, the last of them a minute long.
-fn with_a_minute() -> [Vec<Fault>; 5] {
-    let [first, second, third, fourth, _] = five();
-    [
-        first,
-        second,
-        third,
-        fourth,
-        vec![refuse(60_000), client(LinkFault::Reset)],
-    ]
-}
+use crate::{Bench, TARGET, checksum, close, five, noise};
 
 fn slices(drops: &[Vec<Fault>]) -> Vec<&[Fault]> {
     drops.iter().map(Vec::as_slice).collect()
 }
 
-async fn scp(bytes: usize, drops: &[Vec<Fault>], down: bool) {
+async fn scp(bytes: usize, down: bool) {
     let Some(bench) = Bench::start(&[]).await else { return };
     let sum = noise(&bench.path("sent"), bytes, 1);
     let config = bench.path("client_config").display().to_string();
@@ -35,7 +23,7 @@ async fn scp(bytes: usize, drops: &[Vec<Fault>], down: bool) {
     let (from, to) = if down { (&there, &here) } else { (&here, &there) };
     let arguments = ["-F", &config, "-q", from, to];
     let copied = bench
-        .through_drops(&slices(drops), bytes as u64, "scp", &arguments)
+        .through_drops(&slices(&five()), bytes as u64, "scp", &arguments)
         .await;
     assert_eq!(
         (copied.code, copied.stderr.as_str()),
@@ -48,13 +36,13 @@ async fn scp(bytes: usize, drops: &[Vec<Fault>], down: bool) {
 }
 
 #[tokio::test]
-async fn scp_of_50_mb_up_with_a_drop_of_a_minute() {
-    scp(50_000_000, &with_a_minute(), false).await;
+async fn scp_of_50_mb_up() {
+    scp(50_000_000, false).await;
 }
 
 #[tokio::test]
 async fn scp_of_50_mb_down() {
-    scp(50_000_000, &five(), true).await;
+    scp(50_000_000, true).await;
 }
 
 #[tokio::test]
@@ -125,24 +113,43 @@ async fn rsync_of_a_tree_there_and_back() {
     bench.no_orphans().await;
 }
 
+/// Runs git, which must succeed; what it says.
+async fn git(bench: &Bench, arguments: &[&str]) -> String {
+    let author = ["-c", "user.name=test", "-c", "user.email=test@example.com"];
+    let done = bench.run("git", &[&author, arguments].concat()).await;
+    assert_eq!(done.code, Some(0), "{arguments:?}: {done:?}");
+    done.stdout
+}
+
+/// A repository with so many megabytes of noise; its path.
+pub(crate) async fn repository(bench: &Bench, megabytes: u8) -> String {
+    let origin = bench.path("origin").display().to_string();
+    git(bench, &["init", "-q", "-b", "main", &origin]).await;
+    for number in 0..megabytes {
+        noise(&bench.path(&format!("origin/{number}")), 1_000_000, number);
+    }
+    git(bench, &["-C", &origin, "add", "."]).await;
+    git(bench, &["-C", &origin, "commit", "-q", "-m", "noise"]).await;
+    origin
+}
+
+/// The clone is whole, and what the origin is.
+pub(crate) async fn same_commit(bench: &Bench, origin: &str, clone: &str) {
+    let clone = bench.path(clone).display().to_string();
+    git(bench, &["-C", &clone, "fsck", "--full"]).await;
+    let head = ["rev-parse", "HEAD^{tree}"];
+    assert_eq!(
+        git(bench, &[&["-C", &clone], &head[..]].concat()).await,
+        git(bench, &[&["-C", origin], &head[..]].concat()).await
+    );
+}
+
 #[tokio::test]
 async fn git_clone() {
     let Some(bench) = Bench::start(&[Tool::Git]).await else {
         return;
     };
-    let origin = bench.path("origin").display().to_string();
-    let git = async |arguments: &[&str]| {
-        let author = ["-c", "user.name=test", "-c", "user.email=test@example.com"];
-        let done = bench.run("git", &[&author, arguments].concat()).await;
-        assert_eq!(done.code, Some(0), "{arguments:?}: {done:?}");
-        done.stdout
-    };
-    git(&["init", "-q", "-b", "main", &origin]).await;
-    for number in 0..6 {
-        noise(&bench.path(&format!("origin/{number}")), 1_000_000, number);
-    }
-    git(&["-C", &origin, "add", "."]).await;
-    git(&["-C", &origin, "commit", "-q", "-m", "noise"]).await;
+    let origin = repository(&bench, 6).await;
     let there = format!("{TARGET}:{origin}");
     let done = bench
         .through_drops(&slices(&five()), 6_000_000, "git", &["clone", "-q", &there, "clone"])
@@ -153,18 +160,12 @@ async fn git_clone() {
         "{}",
         bench.daemon().log()
     );
-    let clone = bench.path("clone").display().to_string();
-    git(&["-C", &clone, "fsck", "--full"]).await;
-    let head = ["rev-parse", "HEAD^{tree}"];
-    assert_eq!(
-        git(&[&["-C", &clone], &head[..]].concat()).await,
-        git(&[&["-C", &origin], &head[..]].concat()).await
-    );
+    same_commit(&bench, &origin, "clone").await;
     bench.no_orphans().await;
 }
 
 /// Sends back all that comes.
-async fn echo() -> u16 {
+pub(crate) async fn echo() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     tokio::spawn(async move {
@@ -179,7 +180,7 @@ async fn echo() -> u16 {
 }
 
 /// Sends `bytes` through the forward at this port and checks what comes back.
-async fn load(port: u16, key: u8, bytes: usize) {
+pub(crate) async fn load(port: u16, key: u8, bytes: usize) {
     let mut stream = connect(port).await;
     let (mut from, mut to) = stream.split();
     let expected: Vec<u8> = (0..bytes).map(|i| u8::try_from(i % 251).unwrap() ^ key).collect();
@@ -251,13 +252,7 @@ async fn a_control_master_and_those_who_share_it() {
         .command("ssh", &["-F", &config, "-M", "-N", TARGET])
         .spawn()
         .unwrap();
-    let mut ticks = tokio::time::interval(std::time::Duration::from_millis(20));
-    let wait = async {
-        while bench.ssh(&["-O", "check", TARGET]).await.code != Some(0) {
-            ticks.tick().await;
-        }
-    };
-    tokio::time::timeout(crate::PATIENCE, wait).await.unwrap();
+    bench.until_shared(&config).await;
     for faults in five() {
         let before = bench.drops().await;
         for fault in faults {

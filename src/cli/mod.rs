@@ -17,6 +17,7 @@ mod reload;
 mod render;
 mod run;
 mod runtime;
+mod service;
 mod sessions;
 mod ssh_config;
 mod status;
@@ -74,5 +75,6 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Doctor(args) => doctor::doctor(&args),
         Command::Events(args) => events::events(&args),
         Command::LogLevel(args) => log_level::log_level(&args),
+        Command::Service(command) => service::service(&command),
     }
 }

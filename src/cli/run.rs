@@ -7,12 +7,15 @@ use super::args::RunArgs;
 use super::exit::Exit;
 use super::runtime;
 use crate::config::{self, Environment};
+use crate::endpoint::Inherited;
 use crate::{daemon, logging};
 
 /// What the runtime may still wait for at the end: a name that is being looked up, a file that is being read.
 const LEFT_OVERS: Duration = Duration::from_millis(100);
 
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
+    // Before there is another thread.
+    let inherited = Inherited::from_process();
     let environment = Environment::from_process();
     // An empty variable is one that is not set.
     let level = args.log.as_deref().filter(|level| !level.trim().is_empty());
@@ -29,6 +32,7 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
         config: args.config.named().map(ToOwned::to_owned),
         environment,
         log: Arc::<logging::LogHandle>::clone(&log),
+        inherited,
     };
     let runtime = runtime::daemon()?;
     let ended = runtime.block_on(daemon::run(settings, options));

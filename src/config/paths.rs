@@ -45,14 +45,17 @@ impl Environment {
     /// Where a configuration may be, the first to be tried first: `~/.config/autossm` (or below `XDG_CONFIG_HOME`), then
     /// `/etc/autossm`.
     pub fn config_directories(&self) -> Vec<PathBuf> {
-        let user = self
-            .config_home
-            .clone()
-            .or_else(|| self.home.as_ref().map(|home| home.join(".config")));
-        user.map(|base| base.join("autossm"))
+        self.config_base()
+            .map(|base| base.join("autossm"))
             .into_iter()
             .chain([PathBuf::from(SYSTEM_DIRECTORY)])
             .collect()
+    }
+
+    /// Where the user's own configuration of every program is: `XDG_CONFIG_HOME`, or else `~/.config`.
+    pub fn config_base(&self) -> Option<PathBuf> {
+        let below_home = || self.home.as_ref().map(|home| home.join(".config"));
+        self.config_home.clone().or_else(below_home)
     }
 
     /// The control socket: `$XDG_RUNTIME_DIR/autossm/control.sock`.

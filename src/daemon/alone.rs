@@ -15,6 +15,7 @@ use super::proxy::bring;
 use crate::aws::ControlPlanes;
 use crate::clock::Clock;
 use crate::config::SessionSettings;
+use crate::endpoint::Inherited;
 use crate::status::ProxyEnd;
 use crate::supervisor::{Ending, Keeper, NetworkBoard, PhaseBoard, ProxyEnds, Resources, SessionHandle};
 use crate::transport::{Dialer, Proxies, Roots, client_config};
@@ -46,6 +47,7 @@ pub async fn hold_alone(settings: SessionSettings, connection: StdStream) -> Res
         network: network.clone(),
         phases: board.slot(&name),
         ends: ends.clone(),
+        inherited: Inherited::default(),
         seeds: StdRng::try_from_rng(&mut SysRng)?,
     };
     let (keeper, handle) = Keeper::new(settings, resources);

@@ -2,6 +2,7 @@
 
 mod alone;
 mod error;
+mod heart;
 mod log;
 mod logind;
 mod machine;

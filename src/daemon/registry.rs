@@ -116,10 +116,11 @@ impl Registry {
         status
     }
 
-    /// Ends all sessions as their settings say; returns when the last has ended.
-    pub(super) async fn end(&self) {
+    /// Ends all sessions in this way, or as their settings say; returns when the last has ended.
+    pub(super) async fn end(&self, how: Option<Ending>) {
         let entries = self.entries();
-        join_all(entries.iter().map(|entry| entry.end(ending(entry.settings.on_exit)))).await;
+        let how = |entry: &Entry| how.unwrap_or_else(|| ending(entry.settings.on_exit));
+        join_all(entries.iter().map(|entry| entry.end(how(entry)))).await;
     }
 }
 
@@ -239,9 +240,10 @@ impl ControlHandle for Registry {
             pid: std::process::id(),
         };
         let sessions = phases.borrow().clone();
-        let sessions = sessions
-            .into_iter()
-            .map(|(session, phase)| Event::Session { session, phase });
+        let sessions = sessions.into_iter().map(|(session, place)| Event::Session {
+            session,
+            phase: place.phase,
+        });
         let first = std::iter::once(hello).chain(sessions);
         Subscription {
             first: first.map(|event| self.board.line(event)).collect(),

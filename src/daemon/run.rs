@@ -1,10 +1,10 @@
 //! The daemon's own loop.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use autossm_proto::session::{NetworkChange, Phase};
+use autossm_proto::session::NetworkChange;
 use rand::SeedableRng;
 use rand::rngs::{StdRng, SysRng};
 use rustix::process::{Resource, getrlimit, setrlimit};
@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::heart::{Beat, Heart};
 use super::log::LogControl;
 use super::machine::Machine;
 use super::registry::{Asked, Entry, ProxyAsked, Registry, ReloadAnswer};
@@ -23,8 +24,9 @@ use crate::aws::ControlPlanes;
 use crate::clock::Clock;
 use crate::config::{Environment, SessionSettings, Settings};
 use crate::control::{self, ControlHandle, ControlSocket, Order};
+use crate::endpoint::Inherited;
 use crate::status::Event;
-use crate::supervisor::{END_TIMEOUT, Keeper, NetworkBoard, PhaseBoard, Resources};
+use crate::supervisor::{END_TIMEOUT, Ending, Keeper, NetworkBoard, PhaseBoard, Resources, Shown};
 use crate::transport::{Dialer, Proxies, Roots, client_config};
 
 /// What the daemon is told besides its configuration.
@@ -38,6 +40,8 @@ pub struct Options {
     pub environment: Environment,
     /// Changes what is logged.
     pub log: Arc<dyn LogControl>,
+    /// Sockets that the service manager has opened for sessions.
+    pub inherited: Inherited,
 }
 
 /// Holds the sessions of `settings` until SIGTERM or SIGINT, then leaves or terminates them as they say.
@@ -57,9 +61,10 @@ pub async fn run(settings: Settings, options: Options) -> Result<(), DaemonError
         sessions(settings.sessions.len()),
     );
     raise_file_limit();
+    tell_of_useless_sockets(&options.inherited, &settings);
     let mut daemon = Daemon::start(settings, options, signals, socket)?;
-    let signal = daemon.hold().await;
-    daemon.stop(signal).await
+    let (signal, ending) = daemon.hold().await;
+    daemon.stop(signal, ending).await
 }
 
 #[derive(Debug)]
@@ -75,9 +80,12 @@ pub(super) struct Daemon {
     sessions: JoinSet<String>,
     /// Sessions whose keepers have been told to end.
     pub(super) ending: BTreeSet<String>,
-    phases: watch::Receiver<BTreeMap<String, Phase>>,
+    pub(super) phases: watch::Receiver<Shown>,
+    pub(super) heart: Heart,
+    /// What the service manager's status line says.
+    pub(super) told: String,
     /// Closed once all listeners have been tried; none from then on.
-    listening: Option<mpsc::Receiver<()>>,
+    pub(super) listening: Option<mpsc::Receiver<()>>,
     /// The step of a reload that is under way.
     pub(super) reloading: JoinSet<Happening>,
     asked: Asked,
@@ -111,6 +119,7 @@ pub(super) enum Happening {
     Signal(Wish),
     Listening,
     Phases,
+    Beat(Beat),
     Network(NetworkChange),
     ReloadAsked(oneshot::Sender<ReloadAnswer>),
     ProxyAsked(ProxyAsked),
@@ -146,6 +155,8 @@ impl Daemon {
             signals,
             registry: registry.clone(),
             phases: board.watch(),
+            heart: Heart::new(sd_notify::watchdog_enabled()),
+            told: String::new(),
             board,
             maker,
             sessions: JoinSet::new(),
@@ -182,6 +193,7 @@ impl Daemon {
             network: maker.network.clone(),
             phases: self.board.slot(&session.name),
             ends: self.registry.ends.clone(),
+            inherited: self.options.inherited.clone(),
             seeds: StdRng::from_rng(&mut maker.seeds),
         };
         // Only the first sessions are waited for; nobody listens to the sender of a later one.
@@ -194,11 +206,12 @@ impl Daemon {
         }
     }
 
-    /// Returns with the name of the signal that asks for the end.
-    async fn hold(&mut self) -> &'static str {
+    /// Returns with the name of the signal that asks for the end, and what is to become of all sessions if it says so.
+    async fn hold(&mut self) -> (&'static str, Option<Ending>) {
         loop {
             match self.next().await {
-                Happening::Signal(Wish::End(name)) => return name,
+                Happening::Signal(Wish::End(name)) => return (name, None),
+                Happening::Signal(Wish::Terminate(name)) => return (name, Some(Ending::Terminate)),
                 Happening::Signal(Wish::Reload) if self.reloading.is_empty() => self.begin_reload(None),
                 Happening::Signal(Wish::Reload) => self.reload_again = true,
                 Happening::Signal(Wish::Reconnect) => {
@@ -210,13 +223,8 @@ impl Daemon {
                     self.listening = None;
                     self.notify_ready();
                 }
-                Happening::Phases => {
-                    let phases = self.phases.borrow_and_update();
-                    // Before READY the line would claim more than is true.
-                    if self.listening.is_none() {
-                        notify::status(&phases);
-                    }
-                }
+                Happening::Phases => self.show_status(),
+                Happening::Beat(beat) => self.beat(beat),
                 Happening::Network(change) => {
                     let what = "every session looks whether its connection lives, or tries again now";
                     if change == NetworkChange::Link {
@@ -264,6 +272,7 @@ impl Daemon {
             wish = self.signals.next() => Happening::Signal(wish),
             _ = listening => Happening::Listening,
             Ok(()) = self.phases.changed() => Happening::Phases,
+            beat = self.heart.next() => Happening::Beat(beat),
             change = self.machine.next() => Happening::Network(change),
             Some(step) = self.reloading.join_next() => step.unwrap_or_else(Happening::ReloadFailed),
             Some(asker) = self.asked.reloads.recv(), if idle => Happening::ReloadAsked(asker),
@@ -289,15 +298,8 @@ impl Daemon {
         }
     }
 
-    pub(super) fn notify_ready(&mut self) {
-        // Before the first READY a reload has nothing to say.
-        if self.listening.is_none() {
-            notify::ready(&self.phases.borrow_and_update());
-        }
-    }
-
     /// Ends all sessions and resets their local connections; a second signal ends it at once.
-    async fn stop(mut self, signal: &'static str) -> Result<(), DaemonError> {
+    async fn stop(mut self, signal: &'static str, ending: Option<Ending>) -> Result<(), DaemonError> {
         notify::stopping();
         let signal_name = signal.to_owned();
         self.board.announce(Event::Stopping { signal: signal_name });
@@ -310,7 +312,7 @@ impl Daemon {
             sessions(self.registry.entries().len()),
         );
         let stopped = async {
-            self.registry.end().await;
+            self.registry.end(ending).await;
             while self.sessions.join_next().await.is_some() {}
         };
         tokio::select! {
@@ -331,6 +333,21 @@ impl Daemon {
 fn sessions(count: usize) -> String {
     let s = if count == 1 { "" } else { "s" };
     format!("{count} session{s}")
+}
+
+/// Sockets that nobody will ever accept from: their clients would wait for ever.
+fn tell_of_useless_sockets(inherited: &Inherited, settings: &Settings) {
+    for refused in inherited.refused() {
+        tracing::warn!("a socket of the service manager is of no use, {refused}; a `ListenStream=` is needed");
+    }
+    let is_known = |name: &str| settings.sessions.iter().any(|session| session.name == name);
+    for name in inherited.names().filter(|name| !is_known(name)) {
+        tracing::warn!(
+            "the service manager has opened a socket for session `{}`, which the configuration does not have; \
+             add it, or correct `FileDescriptorName=`",
+            name.escape_debug(),
+        );
+    }
 }
 
 /// Allows as many open files as we may have: each local connection is one, and the usual 1024 are soon used up.

@@ -11,6 +11,7 @@ pub(super) struct Signals {
     interrupt: Signal,
     hangup: Signal,
     user1: Signal,
+    user2: Signal,
 }
 
 /// What one asks for.
@@ -18,6 +19,8 @@ pub(super) struct Signals {
 pub(super) enum Wish {
     /// The end. The signal's name is for the log.
     End(&'static str),
+    /// SIGUSR2: the end, and no AWS session is left to time out, whatever the settings say. The signal's name again.
+    Terminate(&'static str),
     /// SIGHUP: the configuration again.
     Reload,
     /// SIGUSR1: all sessions attach anew.
@@ -31,6 +34,7 @@ impl Signals {
             interrupt: signal(SignalKind::interrupt())?,
             hangup: signal(SignalKind::hangup())?,
             user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -41,6 +45,7 @@ impl Signals {
             Some(()) = self.interrupt.recv() => Wish::End("SIGINT"),
             Some(()) = self.hangup.recv() => Wish::Reload,
             Some(()) = self.user1.recv() => Wish::Reconnect,
+            Some(()) = self.user2.recv() => Wish::Terminate("SIGUSR2"),
             // None can come any more, which tokio does not let happen while the runtime lives.
             else => std::future::pending().await,
         }
@@ -50,7 +55,7 @@ impl Signals {
     pub(super) async fn end(&mut self) -> &'static str {
         loop {
             match self.next().await {
-                Wish::End(name) => return name,
+                Wish::End(name) | Wish::Terminate(name) => return name,
                 Wish::Reload | Wish::Reconnect => tracing::info!("signal ignored: autossm is stopping"),
             }
         }

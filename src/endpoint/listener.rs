@@ -8,8 +8,9 @@ use tokio::net::TcpListener;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
+use super::inherited::{self, InheritedSocket};
 use super::unix::UnixEntrance;
-use super::{LocalSocket, tcp, unix};
+use super::{Inherited, LocalSocket, tcp, unix};
 use crate::config::{ForwardSettings, Listen};
 
 /// Between two attempts to listen where it was not possible.
@@ -53,22 +54,28 @@ struct News {
 }
 
 impl Listeners {
-    /// Listens on every place of the settings. What cannot be bound now is retried in the background.
-    pub async fn open(session: &str, forward: &ForwardSettings) -> Self {
+    /// Listens on every place of the settings, or instead of them on the sockets that were `inherited` under the
+    /// session's name. What cannot be bound now is retried in the background.
+    pub async fn open(session: &str, forward: &ForwardSettings, inherited: &Inherited) -> Self {
         // One slot: when the session takes no more connections, the kernel's queue is where they wait.
         let (accepted_sender, accepted) = mpsc::channel(1);
         let (news_sender, news) = mpsc::channel(NEWS);
         let mut tasks = JoinSet::new();
         let mut states = Vec::new();
-        for (index, listen) in forward.listen.iter().enumerate() {
+        let entrances = if inherited.of(session).is_some() {
+            vec![Place::Inherited(inherited.clone(), forward.allow_remote_clients)]
+        } else {
+            forward.listen.iter().cloned().map(Place::Own).collect()
+        };
+        for (index, place) in entrances.into_iter().enumerate() {
             let keeper = Keeper {
                 session: session.to_owned(),
                 index,
-                listen: listen.clone(),
+                place,
                 accepted: accepted_sender.clone(),
                 news: news_sender.clone(),
             };
-            let first = bind(listen).await;
+            let first = keeper.bind().await;
             states.push(keeper.announce(&first, None));
             tasks.spawn(keeper.run(first));
         }
@@ -138,12 +145,21 @@ impl Listeners {
     }
 }
 
+/// Where connections come in.
+#[derive(Debug)]
+enum Place {
+    /// Bound by us.
+    Own(Listen),
+    /// The session's sockets of these; whether other machines may reach them.
+    Inherited(Inherited, bool),
+}
+
 /// One place, held by one task.
 #[derive(Debug)]
 struct Keeper {
     session: String,
     index: usize,
-    listen: Listen,
+    place: Place,
     accepted: mpsc::Sender<LocalSocket>,
     news: mpsc::Sender<News>,
 }
@@ -157,11 +173,24 @@ impl Keeper {
                 Err(error) => error.to_string(),
             };
             tokio::time::sleep(RETRY).await;
-            attempt = bind(&self.listen).await;
+            attempt = self.bind().await;
             let state = self.announce(&attempt, Some(&error));
             let index = self.index;
             if self.news.send(News { index, state }).await.is_err() {
                 return;
+            }
+        }
+    }
+
+    async fn bind(&self) -> Result<Bound, ListenError> {
+        match &self.place {
+            Place::Own(listen) => bind(listen).await,
+            Place::Inherited(inherited, remote_allowed) => {
+                let sockets = inherited.of(&self.session).unwrap_or_default();
+                Bound::inherited(sockets, *remote_allowed).map_err(|cause| ListenError {
+                    place: "the service manager's socket".to_owned(),
+                    cause,
+                })
             }
         }
     }
@@ -229,6 +258,20 @@ impl Bound {
         Ok(Self {
             entrances: listeners.into_iter().map(Entrance::Tcp).collect(),
             addresses,
+        })
+    }
+
+    fn inherited(sockets: &[InheritedSocket], remote_allowed: bool) -> io::Result<Self> {
+        let mut entrances = Vec::new();
+        for socket in sockets {
+            entrances.push(match socket {
+                InheritedSocket::Tcp(listener) => Entrance::Tcp(inherited::tcp(listener, remote_allowed)?),
+                InheritedSocket::Unix(listener) => Entrance::Unix(UnixEntrance::foreign(inherited::unix(listener)?)),
+            });
+        }
+        Ok(Self {
+            entrances,
+            addresses: sockets.iter().map(inherited::place).collect(),
         })
     }
 

@@ -9,21 +9,25 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
 use tokio::time::timeout;
 
-use super::{Listeners, LocalSocket};
+use super::{Inherited, Listeners, LocalSocket};
 use crate::config::{Document, ForwardSettings, Listen};
 
 /// No test waits that long unless it fails.
 const FAILED: Duration = Duration::from_secs(10);
 
 async fn open(listen: Vec<Listen>) -> Listeners {
+    open_with(listen, false, &Inherited::default()).await
+}
+
+async fn open_with(listen: Vec<Listen>, allow_remote_clients: bool, inherited: &Inherited) -> Listeners {
     let forward = ForwardSettings {
         listen,
         host: None,
         port: 80,
-        allow_remote_clients: false,
+        allow_remote_clients,
         document: Document::PortForwarding,
     };
-    Listeners::open("test", &forward).await
+    Listeners::open("test", &forward, inherited).await
 }
 
 async fn accept(listeners: &mut Listeners) -> LocalSocket {
@@ -165,4 +169,36 @@ async fn a_socket_that_took_our_place_stays() {
     drop(listeners);
     tokio::task::yield_now().await;
     assert!(UnixStream::connect(&path).await.is_ok());
+}
+
+#[tokio::test]
+async fn a_socket_of_the_sessions_name_is_used_instead_of_binding_and_outlives_a_stop() {
+    let socket = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = socket.local_addr().unwrap();
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    // What the settings say could not be bound.
+    let listen = vec![Listen::Tcp(taken.local_addr().unwrap())];
+    let inherited = Inherited::with_tcp("test", socket);
+    for _turn in 0..2 {
+        let mut listeners = open_with(listen.clone(), false, &inherited).await;
+        assert_eq!(listeners.addresses(), [address.to_string()]);
+        let _client = TcpStream::connect(address).await.unwrap();
+        accept(&mut listeners).await;
+        listeners.close();
+        assert_eq!(listeners.addresses(), [""; 0]);
+    }
+    let other = open_with(listen, false, &Inherited::with_tcp("other", taken)).await;
+    assert!(other.error().unwrap().contains("in use"), "{:?}", other.error());
+}
+
+#[tokio::test]
+async fn a_socket_that_other_machines_reach_needs_the_same_permission_as_an_address() {
+    let socket = std::net::TcpListener::bind("0.0.0.0:0").unwrap();
+    let inherited = Inherited::with_tcp("test", socket);
+    let error = open_with(Vec::new(), false, &inherited).await.error().unwrap();
+    assert!(
+        error.contains("the service manager's socket") && error.contains("allow_remote_clients"),
+        "{error}"
+    );
+    assert_eq!(open_with(Vec::new(), true, &inherited).await.error(), None);
 }

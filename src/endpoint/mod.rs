@@ -4,6 +4,7 @@
 //! has read has a place to go, and it takes what it is to write through a [`mailbox`](orders) whose bound is the
 //! session's own: what was handed over and is not yet reported as written.
 
+mod inherited;
 mod listener;
 mod mailbox;
 mod proxied;
@@ -12,6 +13,7 @@ mod socket;
 mod tcp;
 mod unix;
 
+pub use inherited::Inherited;
 pub use listener::{ListenError, Listeners};
 pub use mailbox::{OrderReader, OrderSender, PumpCommand, PumpGone, orders};
 pub use proxied::ProxiedStream;

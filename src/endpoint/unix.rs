@@ -15,8 +15,15 @@ const BACKLOG: u32 = 128;
 #[derive(Debug)]
 pub(super) struct UnixEntrance {
     pub(super) listener: UnixListener,
-    /// Dropped after the listener.
-    _file: SocketFile,
+    /// Dropped after the listener; none where the file is not ours.
+    _file: Option<SocketFile>,
+}
+
+impl UnixEntrance {
+    /// A listener of somebody else's making.
+    pub(super) const fn foreign(listener: UnixListener) -> Self {
+        Self { listener, _file: None }
+    }
 }
 
 /// The file of a socket that we bound: device and inode tell it from one that took its place.
@@ -39,7 +46,10 @@ pub(super) async fn bind(path: &Path) -> io::Result<UnixEntrance> {
         identity: identity(path)?,
     };
     let listener = socket.listen(BACKLOG)?;
-    Ok(UnixEntrance { listener, _file: file })
+    Ok(UnixEntrance {
+        listener,
+        _file: Some(file),
+    })
 }
 
 /// Removes what a process that died has left behind.

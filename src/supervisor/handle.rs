@@ -35,6 +35,7 @@ pub(super) enum Message {
     Order(Order, Reply<Obedience>),
     End(Ending, Reply<()>),
     Attach(LocalSocket),
+    Ping(Reply<()>),
 }
 
 /// What a user can ask of a session.
@@ -109,6 +110,21 @@ impl SessionHandle {
     /// The task has ended; the connection is closed.
     pub async fn attach(&self, socket: LocalSocket) -> Result<(), SessionGone> {
         self.messages.send(Message::Attach(socket)).await.or(Err(SessionGone))
+    }
+
+    /// Returns when the task has looked at its messages: it does not hang.
+    ///
+    /// # Errors
+    /// The task has ended.
+    pub async fn ping(&self) -> Result<(), SessionGone> {
+        self.ask(Message::Ping).await
+    }
+
+    /// A handle to a task that never looks at its messages; they are kept with the second value.
+    #[cfg(test)]
+    pub(crate) fn to_nobody() -> (Self, Box<dyn std::any::Any>) {
+        let (handle, queue) = Self::new();
+        (handle, Box::new(queue))
     }
 
     async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, SessionGone> {

@@ -19,7 +19,7 @@ use super::task::{Keep, Supervisor, Tools};
 use crate::aws::ControlPlane;
 use crate::clock::Clock;
 use crate::config::{Document, SessionSettings};
-use crate::endpoint::Listeners;
+use crate::endpoint::{Inherited, Listeners};
 use crate::transport::Dialer;
 
 /// Between a fault and the next start of the session's task.
@@ -40,6 +40,8 @@ pub struct Resources {
     pub phases: PhaseSlot,
     /// Where the end of a connection on demand is told.
     pub ends: ProxyEnds,
+    /// Sockets that the service manager has opened for it.
+    pub inherited: Inherited,
     /// Seeds the ids and waits of each run.
     pub seeds: StdRng,
 }
@@ -97,7 +99,7 @@ impl Keeper {
 
     async fn run_once(&mut self, listening: &mut Option<mpsc::Sender<()>>) {
         let listeners = if self.wanted {
-            Listeners::open(&self.settings.name, &self.settings.forward).await
+            Listeners::open(&self.settings.name, &self.settings.forward, &self.resources.inherited).await
         } else {
             Listeners::none()
         };
@@ -117,6 +119,7 @@ impl Keeper {
             phases: &resources.phases,
             wanted: &mut self.wanted,
             ends: &resources.ends,
+            inherited: &resources.inherited,
         };
         let supervisor = Supervisor::new(keep, tools, listeners);
         Box::pin(supervisor.run()).await;
@@ -154,6 +157,7 @@ impl Keeper {
                     reply.answer(());
                     return Break(());
                 }
+                Some(Message::Ping(reply)) => reply.answer(()),
                 // Only a session on demand is brought one, and that one does not come here.
                 Some(Message::Attach(socket)) => drop(socket),
                 None => return Break(()),

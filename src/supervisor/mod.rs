@@ -26,6 +26,6 @@ pub use ending::END_TIMEOUT;
 pub use handle::{Ending, Obedience, Order, SessionGone, SessionHandle};
 pub use keeper::{Keeper, Resources};
 pub use network::NetworkBoard;
-pub use phases::{PhaseBoard, PhaseSlot};
+pub use phases::{PhaseBoard, PhaseSlot, Shown, Standing};
 pub use proxy::ProxyEnds;
 pub use report::status_without_task;

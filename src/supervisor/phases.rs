@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use autossm_proto::Timestamp;
 use autossm_proto::session::Phase;
 use tokio::sync::{broadcast, watch};
 
@@ -12,11 +13,25 @@ use crate::status::{Event, EventLine, printable};
 /// Events kept for a reader that is behind. A busy daemon makes a handful a second.
 const KEPT_EVENTS: usize = 1024;
 
+/// All sessions by name.
+pub type Shown = BTreeMap<String, Standing>;
+
+/// How one session stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// Its phase.
+    pub phase: Phase,
+    /// Since when, on the boot-time clock.
+    pub since: Timestamp,
+    /// Why, for people.
+    pub cause: String,
+}
+
 /// One place for each session, all in one watched value, and the stream of what happens.
 #[derive(Clone, Debug)]
 pub struct PhaseBoard {
     clock: Clock,
-    phases: watch::Sender<BTreeMap<String, Phase>>,
+    phases: watch::Sender<Shown>,
     events: broadcast::Sender<EventLine>,
 }
 
@@ -39,8 +54,13 @@ impl PhaseBoard {
 
     /// The place of this session, stopped; there is no other one of the same name.
     pub fn slot(&self, session: &str) -> PhaseSlot {
+        let standing = Standing {
+            phase: Phase::Stopped,
+            since: self.clock.now(),
+            cause: String::new(),
+        };
         self.phases.send_modify(|phases| {
-            phases.insert(session.to_owned(), Phase::Stopped);
+            phases.insert(session.to_owned(), standing);
         });
         PhaseSlot {
             board: self.clone(),
@@ -54,7 +74,7 @@ impl PhaseBoard {
     }
 
     /// Sees every later change.
-    pub fn watch(&self) -> watch::Receiver<BTreeMap<String, Phase>> {
+    pub fn watch(&self) -> watch::Receiver<Shown> {
         self.phases.subscribe()
     }
 
@@ -81,18 +101,25 @@ impl PhaseSlot {
     /// The session is in this phase now, for this cause: one log line, one status change, one event.
     pub(super) fn set(&self, from: Phase, to: Phase, cause: &str) {
         report::log_phase(&self.session, from, to, cause);
+        let (now, cause) = (self.board.clock.now(), printable(cause));
         self.board.phases.send_if_modified(|phases| {
             // A session that was removed has no place to come back to.
             let Some(place) = phases.get_mut(&self.session) else {
                 return false;
             };
-            std::mem::replace(place, to) != to
+            if place.phase != to {
+                (place.phase, place.since) = (to, now);
+            } else if place.cause == cause {
+                return false;
+            }
+            place.cause.clone_from(&cause);
+            true
         });
         self.board.announce(Event::Phase {
             session: self.session.clone(),
             from,
             to,
-            cause: printable(cause),
+            cause,
         });
     }
 }
@@ -102,17 +129,20 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_a_change_of_phase_is_news_and_each_cause_is_an_event() {
+    fn a_change_of_phase_or_cause_is_news_and_each_is_an_event() {
         let board = PhaseBoard::new(Clock);
         let slots = [board.slot("a"), board.slot("b")];
         let mut watch = board.watch();
         let mut events = board.subscribe();
+        let since = watch.borrow_and_update()["b"].since;
         slots[1].set(Phase::Stopped, Phase::Stopped, "still");
-        assert!(!watch.has_changed().unwrap());
+        assert_eq!(watch.borrow_and_update()["b"].since, since, "the same phase goes on");
         slots[1].set(Phase::Stopped, Phase::Attached, "bell\u{7}");
         assert!(watch.has_changed().unwrap());
-        let phases: Vec<Phase> = watch.borrow_and_update().values().copied().collect();
+        let phases: Vec<Phase> = watch.borrow_and_update().values().map(|place| place.phase).collect();
         assert_eq!(phases, [Phase::Stopped, Phase::Attached]);
+        slots[1].set(Phase::Attached, Phase::Attached, "bell\u{7}");
+        assert!(!watch.has_changed().unwrap());
         board.remove("b");
         slots[1].set(Phase::Attached, Phase::Stopped, "removed");
         assert_eq!(watch.borrow_and_update().len(), 1);
@@ -124,6 +154,6 @@ mod tests {
                     .to_owned()
             })
             .collect();
-        assert_eq!(causes, ["still", "bell\u{fffd}", "removed"]);
+        assert_eq!(causes, ["still", "bell\u{fffd}", "bell\u{fffd}", "removed"]);
     }
 }

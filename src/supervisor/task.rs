@@ -19,7 +19,7 @@ use super::timer::Timer;
 use crate::aws::{ControlPlane, LoginNews, SeededBackoff};
 use crate::clock::{Clock, SAME_WAKE_UP, SleepMeter};
 use crate::config::SessionSettings;
-use crate::endpoint::{Listeners, LocalEvent, LocalMessage, LocalSocket};
+use crate::endpoint::{Inherited, Listeners, LocalEvent, LocalMessage, LocalSocket};
 use crate::transport::Dialer;
 
 /// All that one session's task owns.
@@ -59,6 +59,8 @@ pub(super) struct Keep<'a> {
     pub(super) wanted: &'a mut bool,
     /// Where the end of a connection on demand is told.
     pub(super) ends: &'a ProxyEnds,
+    /// Sockets that were opened for us.
+    pub(super) inherited: &'a Inherited,
 }
 
 /// What a [`Supervisor`] works with.
@@ -148,7 +150,7 @@ impl<'a> Supervisor<'a> {
             self.look_at_proxy(now);
             if std::mem::take(&mut self.reopening) {
                 let settings = self.keep.settings;
-                self.listeners = Listeners::open(&settings.name, &settings.forward).await;
+                self.listeners = Listeners::open(&settings.name, &settings.forward, self.keep.inherited).await;
             }
         }
         self.finish().await;
@@ -234,6 +236,7 @@ impl<'a> Supervisor<'a> {
             }
             Message::End(ending, reply) => self.leave(ending, reply, now),
             Message::Attach(socket) => self.attach_local(socket, now),
+            Message::Ping(reply) => reply.answer(()),
         }
     }
 

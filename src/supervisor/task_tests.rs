@@ -24,6 +24,7 @@ use super::{Ending, Keeper, NetworkBoard, Order, PhaseBoard, ProxyEnds, Resource
 use crate::aws::{Call, ControlPlane, Wait};
 use crate::clock::Clock;
 use crate::config::{BackoffSettings, Document, ForwardSettings, Listen, OnExit, SessionSettings};
+use crate::endpoint::Inherited;
 use crate::transport::{Dialer, Proxies, Roots, Signature, StreamUrl, UpgradeSigner, client_config};
 
 /// No test waits that long unless it fails.
@@ -151,6 +152,7 @@ impl Rig {
             network: network.clone(),
             phases: board.slot("orders"),
             ends: ProxyEnds::default(),
+            inherited: Inherited::default(),
             seeds: StdRng::seed_from_u64(1),
         };
         let (keeper, handle) = Keeper::new(settings, resources);
@@ -183,7 +185,7 @@ impl Rig {
 
     async fn phase(&self, wanted: Phase) {
         let mut watch = self.board.watch();
-        let reached = watch.wait_for(|phases| phases["orders"] == wanted);
+        let reached = watch.wait_for(|phases| phases["orders"].phase == wanted);
         timeout(FAILED, reached).await.unwrap().unwrap();
     }
 

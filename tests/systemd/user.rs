@@ -1,0 +1,244 @@
+//! The user service: installed, started, reloaded, hung, stopped and removed, with a session of the simulator.
+
+use autossm_sim::Simulator;
+use tokio::net::TcpStream;
+
+use crate::machine::{Machine, PROGRAM, text};
+use crate::support::daemon::config;
+use crate::support::pattern::Tally;
+use crate::support::traffic::{Destination, Load, exchange};
+
+/// Where ada's forward listens inside is told by the daemon; it is the same loopback outside.
+struct Bench {
+    machine: Machine,
+    simulator: Simulator,
+    destination: Destination,
+    config: String,
+}
+
+const KEYS: &str = "[default]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = not-a-secret\naws_session_token = not-a-token\n";
+
+impl Bench {
+    async fn start() -> Option<Self> {
+        Self::with(&format!("{KEYS}region = eu-west-1\n")).await
+    }
+
+    /// With these as ada's `~/.aws/config`.
+    async fn with(aws_config: &str) -> Option<Self> {
+        let machine = Machine::start().await?;
+        let simulator = Simulator::start(autossm_sim::Config::default()).await.unwrap();
+        let destination = Destination::start().await.unwrap();
+        let config = config(&simulator.endpoint_url(), destination.address.port(), "");
+        machine.write(".aws/config", aws_config);
+        machine.write(".config/autossm/config.toml", &config);
+        // There is no journal.
+        machine.drop_in("50-log", "[Service]\nStandardError=append:%h/log\n");
+        Some(Self {
+            machine,
+            simulator,
+            destination,
+            config,
+        })
+    }
+
+    async fn attached(&self) {
+        self.machine.succeed("autossm wait demo --for up --timeout 100s").await;
+    }
+
+    async fn listener(&self) -> std::net::SocketAddr {
+        let json = self.machine.succeed("autossm status --json").await;
+        let status: autossm::status::DaemonStatus = serde_json::from_str(&json).unwrap();
+        status.sessions[0].listeners[0].parse().unwrap()
+    }
+
+    /// Bytes both ways over one connection, as a task.
+    async fn transfer(&self, bytes: u64, pace: u64) -> tokio::task::JoinHandle<std::io::Result<Tally>> {
+        let (address, progress) = (self.listener().await, std::sync::Arc::clone(&self.destination.progress));
+        let load = Load {
+            key: bytes,
+            up: bytes,
+            down: bytes,
+            pace,
+        };
+        #[expect(clippy::disallowed_methods, reason = "the test awaits it")]
+        tokio::spawn(async move { exchange(TcpStream::connect(address).await?, load, &progress).await })
+    }
+}
+
+#[tokio::test]
+async fn install_start_reload_stop_uninstall() {
+    let Some(bench) = Bench::start().await else { return };
+    let machine = &bench.machine;
+    let said = machine.succeed("autossm service install").await;
+    assert!(
+        said.contains("wrote /home/ada/.config/systemd/user/autossm.service\n")
+            && said.contains("systemctl --user enable --now autossm.service"),
+        "{said}"
+    );
+    assert_eq!(machine.property("UnitFileState").await, "disabled");
+    assert_eq!(machine.property("ActiveState").await, "inactive");
+    assert!(
+        machine
+            .property("ExecStart")
+            .await
+            .contains(&format!("path={PROGRAM} ;"))
+    );
+
+    // Returns when it can be used: the control socket answers at once, and the listener is there.
+    machine.succeed("systemctl --user start autossm").await;
+    assert_eq!(machine.property("ActiveState").await, "active");
+    TcpStream::connect(bench.listener().await).await.unwrap();
+    bench.attached().await;
+    machine.wait_for("StatusText", |text| text == "1/1 attached").await;
+
+    // Reloads in mid-transfer, with a good and a bad file and one more session.
+    let transfer = bench.transfer(2_000_000, 500_000).await;
+    let other = bench.config.replace("[session.demo]", "[session.other]");
+    let (_, session) = other.split_once("\n\n").unwrap();
+    machine.write(".config/autossm/config.d/other.toml", session);
+    machine.succeed("systemctl --user reload autossm").await;
+    machine.wait_for("StatusText", |text| text == "2/2 attached").await;
+    machine.write(".config/autossm/config.d/other.toml", "colour = 3\n");
+    machine.succeed("systemctl --user reload autossm").await;
+    machine.said("the configuration is wrong, so nothing has changed").await;
+    machine.wait_for("ActiveState", |state| state == "active").await;
+    machine.wait_for("StatusText", |text| text == "2/2 attached").await;
+    assert_eq!(machine.property("NRestarts").await, "0");
+    let tally = transfer.await.unwrap().unwrap();
+    assert!(tally.is_exact(), "{tally:?}");
+    assert_eq!(bench.simulator.calls().start, 2, "none was started again");
+
+    // A stop leaves no process, and the session to time out, as its settings say.
+    machine.succeed("systemctl --user stop autossm").await;
+    assert_eq!(machine.daemons().await, [""; 0]);
+    assert_eq!(bench.simulator.calls().terminate, 0);
+
+    // An uninstall leaves no session, no process and no file of the service.
+    machine.write(".config/autossm/config.d/other.toml", session);
+    machine.succeed("systemctl --user enable --now autossm").await;
+    bench.attached().await;
+    let ended = bench.simulator.calls().terminate;
+    let said = machine.succeed("autossm service uninstall").await;
+    assert!(said.contains("terminated its sessions and stopped it"), "{said}");
+    assert_eq!(machine.daemons().await, [""; 0]);
+    assert!(bench.simulator.calls().terminate > ended);
+    let left = machine.succeed("find .config/systemd -type f -o -type l").await;
+    assert_eq!(
+        left, ".config/systemd/user/autossm.service.d/50-log.conf\n",
+        "the test's own"
+    );
+    let again = machine.run("autossm service uninstall").await;
+    assert_eq!(again.status.code(), Some(1));
+    assert!(text(&again.stderr).contains("nothing to remove"));
+}
+
+#[tokio::test]
+async fn a_daemon_that_hangs_is_started_again_by_the_watchdog() {
+    let Some(bench) = Bench::start().await else { return };
+    let machine = &bench.machine;
+    machine.drop_in("60-soon", "[Service]\nWatchdogSec=3s\nTimeoutAbortSec=1s\n");
+    machine.succeed("autossm service install --now").await;
+    bench.attached().await;
+    let pid = machine.property("MainPID").await;
+    machine.succeed(&format!("kill -STOP {pid}")).await;
+    machine.wait_for("NRestarts", |count| count == "1").await;
+    machine.wait_for("ActiveState", |state| state == "active").await;
+    let new = machine.property("MainPID").await;
+    assert!(new != pid && new != "0", "{pid} {new}");
+    bench.attached().await;
+    // One that is well is fed again and again, and left alone.
+    let mut fed = machine.property("WatchdogTimestampMonotonic").await;
+    for _feeding in 0..5 {
+        fed = machine.wait_for("WatchdogTimestampMonotonic", |when| when != fed).await;
+    }
+    assert_eq!(machine.property("NRestarts").await, "1");
+}
+
+#[tokio::test]
+async fn a_wrong_configuration_is_not_tried_again() {
+    let Some(bench) = Bench::start().await else { return };
+    let machine = &bench.machine;
+    machine.write(".config/autossm/config.toml", "colour = 3\n");
+    let said = machine.succeed("autossm service install").await;
+    assert!(said.contains("it cannot work yet"), "{said}");
+    let started = machine.run("systemctl --user start autossm").await;
+    assert!(!started.status.success());
+    assert_eq!(machine.property("ExecMainStatus").await, "78");
+    assert_eq!(machine.property("ActiveState").await, "failed");
+    assert_eq!(machine.property("NRestarts").await, "0");
+    let status = machine.run("autossm service status").await;
+    assert_eq!(status.status.code(), Some(3));
+    assert!(
+        text(&status.stdout).contains("state      failed (failed, exit-code)"),
+        "{}",
+        text(&status.stdout)
+    );
+}
+
+#[tokio::test]
+async fn it_starts_without_user_namespaces_and_with_the_strict_sandbox() {
+    let Some(bench) = Bench::start().await else { return };
+    let machine = &bench.machine;
+    machine.succeed("autossm service install").await;
+    for (name, drop_in, private) in [
+        ("default", "", true),
+        ("without user namespaces", "[Service]\nPrivateUsers=no\n", false),
+    ] {
+        machine.drop_in("60-users", drop_in);
+        machine.succeed("systemctl --user daemon-reload").await;
+        machine.succeed("systemctl --user start autossm").await;
+        bench.attached().await;
+        let pid = machine.property("MainPID").await;
+        let map = text(&machine.run_as_root(&format!("cat /proc/{pid}/uid_map")).await.stdout);
+        let whole = map.split_whitespace().nth(2) == Some("4294967295");
+        assert_eq!(whole, !private, "{name}: {map}");
+        machine.succeed("systemctl --user stop autossm").await;
+    }
+    machine.drop_in("60-users", "");
+    let said = machine.succeed("autossm service install --strict --now").await;
+    assert!(said.contains("10-strict.conf"), "{said}");
+    bench.attached().await;
+    let said = machine.succeed("autossm service status").await;
+    assert!(
+        said.contains("state      active (running)") && said.contains("status     1/1 attached"),
+        "{said}"
+    );
+    machine.succeed("autossm service uninstall").await;
+}
+
+#[tokio::test]
+async fn systemd_listens_for_a_session_and_starts_the_service_with_its_first_connection() {
+    let Some(bench) = Bench::start().await else { return };
+    let machine = &bench.machine;
+    machine.succeed("autossm service install").await;
+    let socket = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/autossm-listen@.socket"));
+    machine.write(".config/systemd/user/autossm-listen@.socket", &socket.unwrap());
+    // A port that is free now.
+    let free = std::net::TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    machine.write(
+        ".config/systemd/user/autossm-listen@demo.socket.d/port.conf",
+        &format!("[Socket]\nListenStream=\nListenStream={free}\n"),
+    );
+    machine.succeed("systemctl --user daemon-reload").await;
+    machine
+        .succeed("systemctl --user start autossm-listen@demo.socket")
+        .await;
+    assert_eq!(machine.property("ActiveState").await, "inactive");
+    let progress = std::sync::Arc::clone(&bench.destination.progress);
+    let load = Load {
+        key: 7,
+        up: 100_000,
+        down: 100_000,
+        pace: 0,
+    };
+    let stream = TcpStream::connect(free).await.unwrap();
+    let tally = exchange(stream, load, &progress).await.unwrap();
+    assert!(tally.is_exact(), "{tally:?}");
+    assert_eq!(bench.listener().await, free);
+    machine
+        .succeed("systemctl --user stop autossm-listen@demo.socket autossm")
+        .await;
+}

@@ -24,7 +24,7 @@ const ORDER: [&str; 13] = [
 ];
 
 /// What would let a clock, a runtime, a socket, a file or a random number into the core.
-const IMPURE: [&str; 17] = [
+const IMPURE: [&str; 22] = [
     "tokio",
     "futures_util",
     "std::time::Instant",
@@ -40,7 +40,12 @@ const IMPURE: [&str; 17] = [
     "rand::",
     "rustix",
     "libc::",
-    "aws_",
+    "aws_config",
+    "aws_credential",
+    "aws_runtime",
+    "aws_sdk",
+    "aws_smithy",
+    "aws_types",
     "tracing",
 ];
 

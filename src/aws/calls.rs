@@ -27,6 +27,10 @@ impl<'a> Calls<'a> {
         &self.ready.loaded.client
     }
 
+    pub(super) fn kms(&self) -> aws_sdk_kms::Client {
+        self.ready.loaded.kms()
+    }
+
     pub(super) fn region(&self) -> &str {
         &self.ready.loaded.region
     }

@@ -4,7 +4,8 @@ use std::future::Future;
 use std::pin::Pin;
 
 use autossm_proto::Timestamp;
-use autossm_proto::session::{Failure, Grant, Preferences, ResumeGrant};
+use autossm_proto::handshake::WantedKey;
+use autossm_proto::session::{Failure, Grant, KeyGrant, Preferences, ResumeGrant};
 
 use super::LoginNews;
 
@@ -22,6 +23,8 @@ pub trait ControlPlane: Send + Sync + std::fmt::Debug {
     fn start(&self) -> Call<'_, Grant>;
     /// ResumeSession.
     fn resume<'a>(&'a self, session_id: &'a str) -> Call<'a, ResumeGrant>;
+    /// GenerateDataKey, or Decrypt for a key that is agreed on already.
+    fn data_key<'a>(&'a self, session_id: &'a str, wanted: &'a WantedKey) -> Call<'a, KeyGrant>;
     /// What the account's session preferences say about this session's life, as far as it may be known.
     fn preferences(&self) -> Call<'_, Preferences>;
     /// TerminateSession.

@@ -33,6 +33,8 @@ pub(super) enum Action {
     Identity,
     Instances,
     ConnectionStatus,
+    NewKey,
+    Decrypt,
 }
 
 impl Action {
@@ -46,6 +48,8 @@ impl Action {
             Self::Identity => "sts:GetCallerIdentity",
             Self::Instances => "ssm:DescribeInstanceInformation",
             Self::ConnectionStatus => "ssm:GetConnectionStatus",
+            Self::NewKey => "kms:GenerateDataKey",
+            Self::Decrypt => "kms:Decrypt",
         }
     }
 
@@ -53,9 +57,13 @@ impl Action {
         match self {
             Self::Start => Asked::Start,
             Self::Resume | Self::Terminate => Asked::Session,
-            Self::Preferences | Self::Sessions | Self::Identity | Self::Instances | Self::ConnectionStatus => {
-                Asked::Other
-            }
+            Self::Preferences
+            | Self::Sessions
+            | Self::Identity
+            | Self::Instances
+            | Self::ConnectionStatus
+            | Self::NewKey
+            | Self::Decrypt => Asked::Other,
         }
     }
 }
@@ -173,6 +181,9 @@ fn hint(class: FailureClass, action: Action, whose: &Whose) -> String {
         }
         FailureClass::TargetNotConnected => {
             "; the target is off, or its agent does not reach Session Manager: trying until it does".to_owned()
+        }
+        FailureClass::Rejected if matches!(action, Action::NewKey | Action::Decrypt) => {
+            "; the key is the one that the account's Session Manager preferences name: ask who keeps it".to_owned()
         }
         FailureClass::Rejected => "; check target, forward and region in the configuration".to_owned(),
         FailureClass::Network | FailureClass::Throttled { .. } | FailureClass::SessionGone | FailureClass::Protocol => {

@@ -151,6 +151,12 @@ impl Loaded {
         aws_sdk_sts::Client::from_conf(config.identity_cache(IdentityCache::no_cache()).build())
     }
 
+    /// The keys of encrypted sessions.
+    pub(super) fn kms(&self) -> aws_sdk_kms::Client {
+        let config = aws_sdk_kms::config::Builder::from(&self.config).credentials_provider(self.present.clone());
+        aws_sdk_kms::Client::from_conf(config.identity_cache(IdentityCache::no_cache()).build())
+    }
+
     /// The next call makes a new connection.
     pub(super) fn renew(&self) {
         self.connections.renew();

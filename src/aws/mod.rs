@@ -9,6 +9,7 @@ mod gate;
 mod http;
 mod inspect;
 mod keeper;
+mod kms;
 mod load;
 mod preferences;
 mod process;

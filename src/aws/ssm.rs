@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::Arc;
 
 use autossm_proto::Timestamp;
-use autossm_proto::session::{Failure, Grant, Preferences, ResumeGrant, Secret};
+use autossm_proto::handshake::WantedKey;
+use autossm_proto::session::{Failure, Grant, KeyGrant, Preferences, ResumeGrant, Secret};
 use aws_sdk_ssm::error::ProvideErrorMetadata;
 use tokio::task::JoinSet;
 
@@ -14,6 +15,7 @@ use super::calls::Calls;
 use super::errors::{self, Action};
 use super::inspect::Inspection;
 use super::keeper;
+use super::kms;
 use super::load::Setup;
 use super::preferences;
 use super::signing::Signer;
@@ -184,6 +186,15 @@ impl SsmControlPlane {
         calls.answered(Action::Terminate, sent).map(|_answer| ())
     }
 
+    async fn fetch_key(&self, session_id: &str, wanted: &WantedKey) -> Result<KeyGrant, Failure> {
+        let calls = Calls::with(&self.account).await?;
+        let target = match self.target.started_on() {
+            Some(target) => target,
+            None => self.target.resolve(&calls).await?,
+        };
+        kms::fetch(&calls, kms::context(session_id, target, wanted), wanted).await
+    }
+
     async fn read_preferences(&self) -> Result<Preferences, Failure> {
         if self.target.is_container() {
             return Ok(preferences::OF_CONTAINERS);
@@ -227,6 +238,10 @@ impl ControlPlane for SsmControlPlane {
 
     fn resume<'a>(&'a self, session_id: &'a str) -> Call<'a, ResumeGrant> {
         Box::pin(self.resume_session(session_id))
+    }
+
+    fn data_key<'a>(&'a self, session_id: &'a str, wanted: &'a WantedKey) -> Call<'a, KeyGrant> {
+        Box::pin(self.fetch_key(session_id, wanted))
     }
 
     fn preferences(&self) -> Call<'_, Preferences> {

@@ -86,6 +86,17 @@ impl Target {
         }
     }
 
+    /// The instance or container of the last StartSession.
+    pub(super) fn started_on(&self) -> Option<String> {
+        match &self.wanted {
+            Wanted::Id(id) => Some(id.clone()),
+            Wanted::Tag { .. } => {
+                let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+                found.as_ref().map(|found| found.id.clone())
+            }
+        }
+    }
+
     /// A start has failed, or not.
     pub(super) fn started<T>(&self, outcome: &Result<T, Failure>) {
         let waits = matches!(outcome, Err(failure) if failure.class == FailureClass::TargetNotConnected);

@@ -5,6 +5,7 @@
 #![deny(clippy::indexing_slicing, clippy::arithmetic_side_effects, clippy::string_slice)]
 
 pub mod channel;
+pub mod cipher;
 pub mod handshake;
 pub mod journal;
 pub mod local;

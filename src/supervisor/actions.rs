@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use autossm_proto::Timestamp;
+use autossm_proto::handshake::WantedKey;
 use autossm_proto::session::{Attempt, Epoch, Failure, FailureClass, Outcome, Preferences};
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 use tokio::time::timeout;
@@ -139,6 +140,18 @@ impl Actions {
         self.run(attempt, async move {
             let outcome = match control.resume(&session_id).await {
                 Ok(grant) => Outcome::Resumed { attempt, grant },
+                Err(failure) => Outcome::Failed { attempt, failure },
+            };
+            Done::Outcome(attempt, outcome)
+        });
+    }
+
+    /// Asks KMS for the session's data key.
+    pub(super) fn fetch_key(&mut self, attempt: Attempt, session_id: String, wanted: WantedKey) {
+        let control = Arc::clone(&self.control);
+        self.run(attempt, async move {
+            let outcome = match control.data_key(&session_id, &wanted).await {
+                Ok(grant) => Outcome::Key { attempt, grant },
                 Err(failure) => Outcome::Failed { attempt, failure },
             };
             Done::Outcome(attempt, outcome)

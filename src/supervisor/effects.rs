@@ -52,6 +52,15 @@ impl Supervisor<'_> {
                 due,
                 session_id,
             } => self.actions.queue(attempt, due, Call::Resume(session_id)),
+            Command::FetchKey {
+                attempt,
+                session_id,
+                wanted,
+            } => {
+                let session = &self.keep.settings.name;
+                tracing::info!(session, "the session is encrypted: asking KMS for its data key");
+                self.actions.fetch_key(attempt, session_id, wanted);
+            }
             Command::ReadPreferences => self.actions.read_preferences(),
             Command::Dial {
                 attempt,

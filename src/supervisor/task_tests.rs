@@ -5,8 +5,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use autossm_proto::Timestamp;
+use autossm_proto::handshake::WantedKey;
 use autossm_proto::session::{
-    Failure, FailureClass, Grant, NetworkChange, Phase, Preferences, ResumeGrant, Secret, SessionConfig,
+    Failure, FailureClass, Grant, KeyGrant, NetworkChange, Phase, Preferences, ResumeGrant, Secret, SessionConfig,
 };
 use futures_util::{SinkExt, StreamExt};
 use rand::SeedableRng;
@@ -61,6 +62,16 @@ impl Recorder {
 impl ControlPlane for Recorder {
     fn turn(&self, _due: Timestamp) -> Wait<'_> {
         Box::pin(async {})
+    }
+
+    fn data_key<'a>(&'a self, session_id: &'a str, _wanted: &'a WantedKey) -> Call<'a, KeyGrant> {
+        Box::pin(async move {
+            self.record(format!("data key {session_id}")).await;
+            Err(Failure {
+                class: FailureClass::Network,
+                text: "no route".to_owned(),
+            })
+        })
     }
 
     fn preferences(&self) -> Call<'_, Preferences> {

@@ -11,6 +11,7 @@ mod faults;
 mod field;
 #[cfg(target_os = "linux")]
 mod hosts;
+mod kms;
 mod life;
 mod limits;
 mod listening;

@@ -20,7 +20,7 @@ const SESSION_TOKEN: &str = "CANARYsessiontoken//////////0123456789==";
 const UP: &[u8] = b"CANARY-payload-going-up";
 const DOWN: &[u8] = b"CANARY-payload-coming-down";
 /// All that anybody could ask for.
-const EVERYTHING: &str = "trace,autossm=trace,aws_smithy_runtime=trace,aws_sdk_ssm=trace,aws_config=trace,aws_runtime=trace,\
+const EVERYTHING: &str = "trace,autossm=trace,aws_smithy_runtime=trace,aws_sdk_ssm=trace,aws_sdk_kms=trace,aws_config=trace,aws_runtime=trace,\
      hyper=trace,hyper_util=trace,h2=trace,rustls=trace,tungstenite=trace,tokio_tungstenite=trace";
 
 /// Stands before the control plane and keeps what goes through, both ways: it knows the tokens.
@@ -141,12 +141,18 @@ async fn live(simulator: &Simulator, daemon: &Daemon, destination: &TcpListener)
 
 #[tokio::test]
 async fn no_token_key_or_payload_is_ever_shown() {
-    let simulator = Simulator::start(autossm_sim::Config::default()).await.unwrap();
+    let encrypting = autossm_sim::Config {
+        kms_key: Some("alias/lab".to_owned()),
+        ..autossm_sim::Config::default()
+    };
+    let simulator = Simulator::start(encrypting).await.unwrap();
     let (address, heard, _tasks) = listen_in(simulator.control_address()).await;
     let destination = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = destination.local_addr().unwrap().port();
     let text = config(&format!("http://{address}"), port, "on_exit = \"terminate\"\n");
+    let kms = format!("http://{address}");
     let keys = [
+        ("AWS_ENDPOINT_URL_KMS", kms.as_str()),
         ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
         ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
         ("AWS_SESSION_TOKEN", SESSION_TOKEN),
@@ -198,6 +204,8 @@ fn canaries(heard: &str) -> Vec<String> {
         pattern.captures_iter(heard).map(|found| found[1].to_owned()).collect()
     };
     let tokens = captured(r#""TokenValue": ?"([^"]+)""#);
+    let keys = captured(r#""Plaintext": ?"([^"]+)""#);
+    assert_eq!(keys.len(), 1, "{heard}");
     let queries = captured(r#""StreamUrl": ?"[^"?]+\?([^"]+)""#);
     let signatures = captured(r"Signature=([0-9a-f]{64})");
     assert!(
@@ -214,6 +222,22 @@ fn canaries(heard: &str) -> Vec<String> {
         .into();
     // "CANARY" as a list of numbers, as `Debug` of bytes has it.
     canaries.push("67, 65, 78, 65, 82, 89".to_owned());
+    canaries.extend(keys.iter().flat_map(|key| shapes(key)));
     canaries.extend([tokens, signatures, cells].concat());
     canaries
+}
+
+/// A data key in base64, and the beginning of each of its halves as people print bytes.
+fn shapes(key: &str) -> Vec<String> {
+    use base64::Engine as _;
+    let bytes = base64::engine::general_purpose::STANDARD.decode(key).unwrap();
+    assert_eq!(bytes.len(), 64);
+    let mut shapes = vec![key.to_owned()];
+    for half in bytes.chunks(32) {
+        let some = &half[..8];
+        shapes.push(some.iter().map(|byte| format!("{byte:02x}")).collect());
+        let numbers: Vec<String> = some.iter().map(u8::to_string).collect();
+        shapes.push(numbers.join(", "));
+    }
+    shapes
 }

@@ -6,9 +6,12 @@ use std::time::Duration;
 use autossm_proto::Timestamp;
 use bytes::Bytes;
 
+use crate::kms::AgentCipher;
 use crate::plan::Far;
 use crate::raw::RawPort;
-use crate::wire::{FLAG, HANDSHAKE_COMPLETE, HANDSHAKE_REQUEST, HANDSHAKE_RESPONSE, Kind, Msg, OUTPUT, Parser};
+use crate::wire::{
+    CHALLENGE_RESPONSE, FLAG, HANDSHAKE_COMPLETE, HANDSHAKE_REQUEST, HANDSHAKE_RESPONSE, Kind, Msg, OUTPUT, Parser,
+};
 
 const TICK: u64 = 100_000_000;
 const PACE: Duration = Duration::from_millis(1);
@@ -21,6 +24,8 @@ pub(crate) struct AgentConfig {
     pub(crate) old: bool,
     /// Carries the bytes of one connection, without a multiplexer.
     pub(crate) raw: bool,
+    /// The account encrypts its sessions. AWS's agent does so for shells and commands only; the cipher does not know.
+    pub(crate) encrypted: bool,
     /// Between saying that the handshake is complete and believing it.
     pub(crate) gap: Duration,
     /// From then until the port behind it takes bytes.
@@ -35,6 +40,7 @@ impl Default for AgentConfig {
         Self {
             old: false,
             raw: false,
+            encrypted: false,
             gap: Duration::from_millis(5),
             ready_delay: Duration::ZERO,
             limit: Duration::from_secs(15),
@@ -56,6 +62,7 @@ pub(crate) enum AgentOut {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Handshake {
     Waiting,
+    Challenging,
     Completing(Timestamp),
 }
 
@@ -81,6 +88,7 @@ pub(crate) struct Agent {
     born: Timestamp,
     handshake: Handshake,
     response: Option<i64>,
+    pub(crate) cipher: Option<AgentCipher>,
     expected: i64,
     kept: BTreeMap<i64, Msg>,
     next_out: i64,
@@ -109,6 +117,7 @@ impl Agent {
             born: now,
             handshake: Handshake::Waiting,
             response: None,
+            cipher: None,
             expected: 0,
             kept: BTreeMap::new(),
             next_out: 0,
@@ -141,7 +150,12 @@ impl Agent {
             r#"{"portNumber":"80","type":"LocalPortForwarding"}"#
         };
         let request = format!(
-            r#"{{"AgentVersion":"{version}","RequestedClientActions":[{{"ActionType":"SessionType","ActionParameters":{{"SessionType":"Port","Properties":{properties}}}}}]}}"#
+            r#"{{"AgentVersion":"{version}","RequestedClientActions":[{{"ActionType":"SessionType","ActionParameters":{{"SessionType":"Port","Properties":{properties}}}}}{}]}}"#,
+            if agent.config.encrypted {
+                AgentCipher::WANTED
+            } else {
+                ""
+            }
         );
         agent.send(HANDSHAKE_REQUEST, Bytes::from(request), now);
         agent
@@ -156,8 +170,12 @@ impl Agent {
             return;
         }
         assert_eq!(msg.kind, Kind::Input);
-        assert!(msg.payload.len() <= 1024, "payload beyond the limit");
-        assert_ne!(msg.payload_type, 9, "the agent panics");
+        let sealing = if self.config.encrypted { 28 } else { 0 };
+        assert!(msg.payload.len() <= 1024 + sealing, "payload beyond the limit");
+        assert!(
+            msg.payload_type != CHALLENGE_RESPONSE || self.config.encrypted,
+            "the agent panics"
+        );
         let capacity = if self.config.old { 10_000 } else { 100_000 };
         match msg.number.cmp(&self.expected) {
             std::cmp::Ordering::Less => {
@@ -208,17 +226,32 @@ impl Agent {
             assert!(text.contains(r#""ActionStatus":1"#), "{text}");
             if self.response.is_none() {
                 self.response = Some(msg.number);
-                self.handshake = Handshake::Completing(now.after(self.config.gap));
-                let body = r#"{"HandshakeTimeToComplete":1,"CustomerMessage":""}"#;
-                self.send(HANDSHAKE_COMPLETE, Bytes::from_static(body.as_bytes()), now);
+                if self.config.encrypted {
+                    self.handshake = Handshake::Challenging;
+                    self.challenge(text, now);
+                } else {
+                    self.complete(now);
+                }
             }
             return true;
         }
+        if msg.payload_type == CHALLENGE_RESPONSE {
+            assert_eq!(
+                self.handshake,
+                Handshake::Challenging,
+                "the agent's reader blocks for ever"
+            );
+            self.check_challenge(&msg.payload);
+            self.complete(now);
+            return true;
+        }
+        let opened = self.opened(msg);
+        let msg = &opened;
         match self.handshake {
             Handshake::Completing(at) if now >= at.after(self.config.ready_delay) => {}
             Handshake::Completing(at) if now >= at => return false,
             // Acknowledged and thrown away.
-            Handshake::Waiting | Handshake::Completing(_) => return true,
+            Handshake::Waiting | Handshake::Challenging | Handshake::Completing(_) => return true,
         }
         if self.config.raw {
             if self.raw_is_ending() {
@@ -239,6 +272,12 @@ impl Agent {
             assert_ne!(msg.payload[..], 2u32.to_be_bytes(), "the client ends the session");
         }
         true
+    }
+
+    fn complete(&mut self, now: Timestamp) {
+        self.handshake = Handshake::Completing(now.after(self.config.gap));
+        let body = r#"{"HandshakeTimeToComplete":1,"CustomerMessage":""}"#;
+        self.send(HANDSHAKE_COMPLETE, Bytes::from_static(body.as_bytes()), now);
     }
 
     fn acknowledged(&mut self, number: i64, now: Timestamp) {
@@ -279,7 +318,7 @@ impl Agent {
             payload_type,
             created: date(now),
             id,
-            payload,
+            payload: self.sealed(payload_type, payload),
         };
         self.emit(msg.encode());
         self.outgoing.push_back(Sent { msg, last_sent: now });
@@ -336,7 +375,7 @@ impl Agent {
     /// When its port handler takes bytes.
     pub(crate) fn ready_at(&self) -> Option<Timestamp> {
         match self.handshake {
-            Handshake::Waiting => None,
+            Handshake::Waiting | Handshake::Challenging => None,
             Handshake::Completing(at) => Some(at.after(self.config.ready_delay)),
         }
     }

@@ -173,6 +173,7 @@ impl Fleet {
                 attempt, session_id, ..
             } => (attempt, Some(session_id)),
             Command::Dial { .. }
+            | Command::FetchKey { .. }
             | Command::Abandon { .. }
             | Command::Close { .. }
             | Command::Terminate { .. }
@@ -258,7 +259,7 @@ impl Fleet {
                 let member = &mut self.members[index];
                 member.epoch = member.epoch.filter(|current| *current != epoch);
             }
-            Command::Terminate { .. } | Command::ReadPreferences => {}
+            Command::Terminate { .. } | Command::ReadPreferences | Command::FetchKey { .. } => {}
         }
     }
 

@@ -10,6 +10,7 @@ mod fault;
 mod figures;
 mod fleet;
 mod host;
+mod kms;
 mod life;
 mod local;
 mod named;

@@ -26,6 +26,8 @@ pub(crate) const OUTPUT: u32 = 1;
 pub(crate) const HANDSHAKE_REQUEST: u32 = 5;
 pub(crate) const HANDSHAKE_RESPONSE: u32 = 6;
 pub(crate) const HANDSHAKE_COMPLETE: u32 = 7;
+pub(crate) const CHALLENGE_REQUEST: u32 = 8;
+pub(crate) const CHALLENGE_RESPONSE: u32 = 9;
 pub(crate) const FLAG: u32 = 10;
 
 #[derive(Clone, Debug)]

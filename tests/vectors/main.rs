@@ -2,11 +2,12 @@
 #![expect(clippy::unwrap_used, reason = "test code")]
 
 mod captured;
+mod kms;
 mod smux;
 
 use autossm_proto::wire::{
-    AcknowledgeBody, ChannelClosedBody, ClientMessage, CompleteBody, HandshakeRequestBody, HandshakeResponseBody,
-    InvalidMessage, MessageType, PayloadType, SizeBody, Uuid,
+    AcknowledgeBody, ChallengeBody, ChannelClosedBody, ClientMessage, CompleteBody, HandshakeRequestBody,
+    HandshakeResponseBody, InvalidMessage, MessageType, PayloadType, SizeBody, Uuid,
 };
 use bytes::Bytes;
 use serde::{Serialize, de::DeserializeOwned};
@@ -102,8 +103,11 @@ fn bodies_are_read_and_written_as_awss_programs_do() {
                 let body: ChannelClosedBody = serde_json::from_str(json).unwrap();
                 assert_eq!(body.session_id.as_deref(), Some("lab-session-0"));
             }
-            // Bodies a client of port sessions neither reads nor writes; their frames are checked above.
-            "agent-session-state" | "agent-pause-publication" | "agent-enc-challenge-request" => {}
+            "agent-enc-challenge-request" => {
+                assert_eq!(round_trip::<ChallengeBody>(json).challenge.len(), 124);
+            }
+            // Bodies that a client neither reads nor writes; their frames are checked above.
+            "agent-session-state" | "agent-pause-publication" => {}
             other => panic!("vector {other} has a body nobody checks"),
         }
         seen.push(name);

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::ChannelEvent;
+use super::encryption::Encrypted;
 use super::lateness::Lateness;
 use super::settle::{GAP, Settle, disconnect, harmless};
 use crate::handshake::Handshake;
@@ -28,25 +29,28 @@ pub struct RestoredChannel {
     pub settle: Settle,
     /// An answer that was due and not sent.
     pub response_due: Option<Bytes>,
+    /// A challenge that was not answered.
+    pub challenge_due: Option<String>,
 }
 
 /// One session's data channel.
 #[derive(Debug)]
 pub struct DataChannel {
-    stream: ReliableStream,
+    pub(super) stream: ReliableStream,
     /// `None` only while a transition consumes it.
-    handshake: Option<Handshake>,
-    settle: Settle,
+    pub(super) handshake: Option<Handshake>,
+    pub(super) encrypted: Encrypted,
+    pub(super) settle: Settle,
     /// Until when the gap may last.
     gap_until: Timestamp,
     client_id: Uuid,
-    client_version: String,
+    pub(super) client_version: String,
     /// OpenDataChannel, until it is written: it goes before everything else.
     opening: Option<Secret>,
     agent_away: bool,
     lateness: Lateness,
     ignored: u64,
-    events: VecDeque<ChannelEvent>,
+    pub(super) events: VecDeque<ChannelEvent>,
     records: VecDeque<Record>,
 }
 
@@ -58,6 +62,7 @@ impl DataChannel {
             handshake: Handshake::AwaitingRequest,
             settle: Settle::NotYet,
             response_due: None,
+            challenge_due: None,
         };
         Self::restored(restored, client_id, client_version)
     }
@@ -67,6 +72,7 @@ impl DataChannel {
         let mut channel = Self {
             stream: restored.stream,
             handshake: Some(restored.handshake),
+            encrypted: Encrypted::restored(restored.challenge_due),
             settle: restored.settle,
             gap_until: Timestamp::ZERO,
             client_id,
@@ -82,6 +88,7 @@ impl DataChannel {
         if let Some(response) = restored.response_due {
             channel.push(PayloadType::HANDSHAKE_RESPONSE, response);
         }
+        channel.want_key();
         channel.begin_settling();
         channel
     }
@@ -154,7 +161,8 @@ impl DataChannel {
 
     /// Takes a binary frame.
     pub fn handle_frame(&mut self, frame: &Bytes, now: Timestamp) {
-        let Ok(message) = ClientMessage::decode(frame) else {
+        let decoded = ClientMessage::decode(frame).ok();
+        let Some(message) = decoded.and_then(|message| self.opened(message)) else {
             self.ignored = self.ignored.saturating_add(1);
             return;
         };
@@ -219,7 +227,8 @@ impl DataChannel {
         if let Some(opening) = self.opening.take() {
             return Some(Transmit::Text(opening));
         }
-        self.stream.poll_transmit(self.agent_away, now).map(Transmit::Binary)
+        let message = self.stream.poll_transmit(self.agent_away, now)?;
+        self.sealed(message)?.encode().ok().map(Transmit::Binary)
     }
 
     /// The retransmission timer; `proven` once the agent has answered on this websocket.
@@ -316,7 +325,7 @@ impl DataChannel {
     /// One message in its turn.
     fn deliver(&mut self, message: Delivered, now: Timestamp) {
         match message.payload_type {
-            PayloadType::HANDSHAKE_REQUEST | PayloadType::HANDSHAKE_COMPLETE => {
+            PayloadType::HANDSHAKE_REQUEST | PayloadType::HANDSHAKE_COMPLETE | PayloadType::ENC_CHALLENGE_REQUEST => {
                 self.gap_until = now.after(GAP);
                 self.step_handshake(message.payload_type, &message.payload);
             }
@@ -340,52 +349,7 @@ impl DataChannel {
         }
     }
 
-    fn step_handshake(&mut self, payload_type: PayloadType, payload: &[u8]) {
-        let Some(state) = self.handshake.take() else {
-            return;
-        };
-        match state.handle(payload_type, payload, &self.client_version) {
-            Ok(step) => {
-                self.handshake = Some(step.next);
-                self.apply_features();
-                if let Some(response) = step.response {
-                    self.push(PayloadType::HANDSHAKE_RESPONSE, response);
-                }
-                if let Some(error) = step.refused {
-                    self.events.push_back(ChannelEvent::Failed {
-                        reason: error.to_string(),
-                    });
-                } else if let Some(agreement) = self.handshake.as_ref().and_then(Handshake::agreement) {
-                    self.events.push_back(ChannelEvent::Agreed(agreement.carriage));
-                }
-                self.begin_settling();
-            }
-            Err(error) => self.events.push_back(ChannelEvent::Failed {
-                reason: error.to_string(),
-            }),
-        }
-    }
-
-    fn begin_settling(&mut self) {
-        if self.settle == Settle::NotYet && self.handshake.as_ref().is_some_and(Handshake::is_complete) {
-            self.settle = Settle::Waiting(self.push_harmless());
-        }
-    }
-
-    /// Whether the agent says nothing about messages it has processed before.
-    fn is_silent_on_duplicates(&self) -> bool {
-        let agreement = self.handshake.as_ref().and_then(Handshake::agreement);
-        agreement.is_some_and(|agreement| !agreement.agent.acknowledges_duplicates())
-    }
-
-    fn apply_features(&mut self) {
-        if let Some(agreement) = self.handshake.as_ref().and_then(Handshake::agreement) {
-            self.stream
-                .set_silent_on_duplicates(!agreement.agent.acknowledges_duplicates());
-        }
-    }
-
-    fn push(&mut self, payload_type: PayloadType, payload: Bytes) -> u64 {
+    pub(super) fn push(&mut self, payload_type: PayloadType, payload: Bytes) -> u64 {
         let number = self.stream.push(payload_type, payload.clone(), Form::Same);
         self.records.push_back(Record::Sent {
             number,

@@ -11,6 +11,8 @@ pub enum ChannelEvent {
     Proven,
     /// The agent has said what kind of session it is; its output may follow at once.
     Agreed(Carriage),
+    /// The session must be encrypted: a data key is needed.
+    KeyWanted,
     /// The handshake is settled: data may flow.
     Ready,
     /// The payload of an Output message, in order.

@@ -1,9 +1,11 @@
-//! The data channel of one session: reliable stream and handshake as ordered, typed payloads.
+//! The data channel of one session: reliable stream, handshake and cipher as ordered, typed, plain payloads.
 //!
 //! Its state lives as long as the session; websockets come and go under it.
 
 mod data_channel;
+mod encryption;
 mod event;
+mod handshaking;
 mod lateness;
 mod settle;
 

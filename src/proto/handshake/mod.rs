@@ -2,14 +2,17 @@
 //!
 //! A state is consumed by its transition, so a message that is illegal for a state cannot leave it half-changed.
 
+mod encryption;
 mod version;
 
+pub use encryption::{Encryption, KeyRequest, WantedKey};
 pub use version::AgentVersion;
 
 use bytes::Bytes;
 
 use crate::wire::{
-    ActionStatus, CompleteBody, HandshakeRequestBody, HandshakeResponseBody, PayloadType, ProcessedAction,
+    ActionResult, ActionStatus, ChallengeBody, CompleteBody, HandshakeRequestBody, HandshakeResponseBody, PayloadType,
+    ProcessedAction,
 };
 
 /// How far the handshake is.
@@ -17,6 +20,8 @@ use crate::wire::{
 pub enum Handshake {
     /// The agent has not asked yet.
     AwaitingRequest,
+    /// The agent wants the session encrypted: the answer needs a data key first.
+    AwaitingKey(Box<AwaitedKey>),
     /// Answered; the agent has not said that it is complete.
     AwaitingComplete(Agreement),
     /// Complete.
@@ -32,6 +37,18 @@ pub struct Agreement {
     pub agent_version: String,
     /// How the bytes of local connections travel.
     pub carriage: Carriage,
+    /// With which key the session is encrypted, if it is.
+    pub encryption: Option<Encryption>,
+}
+
+/// A request that is answered once there is a data key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AwaitedKey {
+    /// What the agent wants.
+    pub request: KeyRequest,
+    agreement: Agreement,
+    /// The answer, but for the key.
+    processed: Vec<ProcessedAction>,
 }
 
 /// How the bytes of local connections travel in a Port session. The document and the agent's age decide it.
@@ -56,8 +73,11 @@ pub enum HandshakeError {
     #[error("session type {0:?} is not a port session: check the document and its parameters")]
     SessionType(String),
     /// The agent wants something this client cannot do.
-    #[error("agent asks for {0}, which this version does not support for port sessions")]
+    #[error("agent asks for {0}, which this version does not support")]
     Action(String),
+    /// The agent has not proven that it has the data key.
+    #[error("agent completed the handshake of an encrypted session without a challenge: it cannot be trusted")]
+    NotChallenged,
     /// The agent knows no remote hosts: it would connect to a port of its own machine instead.
     #[error("SSM agent {0} is too old for forwards to another host: update it to 3.2.1041.0 or later")]
     AgentTooOld(String),
@@ -70,12 +90,14 @@ pub struct Step {
     pub next: Handshake,
     /// A HandshakeResponse to send.
     pub response: Option<Bytes>,
+    /// A challenge to answer with the session's cipher, as it came.
+    pub challenge: Option<String>,
     /// The session must end, but only after the response has told the agent why.
     pub refused: Option<HandshakeError>,
 }
 
 impl Handshake {
-    /// Takes a message of the payload types 5 or 7.
+    /// Takes a message of the payload types 5, 7 or 8.
     ///
     /// # Errors
     /// [`HandshakeError`]: the session cannot go on.
@@ -85,32 +107,111 @@ impl Handshake {
         payload: &[u8],
         client_version: &str,
     ) -> Result<Step, HandshakeError> {
-        let stay = |next| {
-            Ok(Step {
-                next,
-                response: None,
-                refused: None,
-            })
-        };
+        let malformed = |error: serde_json::Error| HandshakeError::Malformed(error.to_string());
         match (self, payload_type) {
             (Self::AwaitingRequest, PayloadType::HANDSHAKE_REQUEST) => answer(payload, client_version),
-            (Self::AwaitingRequest, PayloadType::HANDSHAKE_COMPLETE) => Err(HandshakeError::NotBegun),
+            (Self::AwaitingRequest | Self::AwaitingKey(_), PayloadType::HANDSHAKE_COMPLETE) => {
+                Err(HandshakeError::NotBegun)
+            }
+            (Self::AwaitingComplete(mut agreement), PayloadType::ENC_CHALLENGE_REQUEST)
+                if agreement.is_unchallenged() =>
+            {
+                let body: ChallengeBody = serde_json::from_slice(payload).map_err(malformed)?;
+                if let Some(encryption) = &mut agreement.encryption {
+                    encryption.challenged = true;
+                }
+                Ok(Step {
+                    challenge: Some(body.challenge),
+                    ..Step::to(Self::AwaitingComplete(agreement))
+                })
+            }
             (Self::AwaitingComplete(agreement), PayloadType::HANDSHAKE_COMPLETE) => {
-                let parsed: Result<CompleteBody, _> = serde_json::from_slice(payload);
-                parsed.map_err(|error| HandshakeError::Malformed(error.to_string()))?;
-                stay(Self::Complete(agreement))
+                let _body: CompleteBody = serde_json::from_slice(payload).map_err(malformed)?;
+                if agreement.is_unchallenged() {
+                    return Err(HandshakeError::NotChallenged);
+                }
+                Ok(Step::to(Self::Complete(agreement)))
             }
             // A second answer under a new number would block the agent's reader for ever: say nothing.
-            (state, _) => stay(state),
+            (state, _) => Ok(Step::to(state)),
         }
+    }
+
+    /// There is a data key: `cipher_text_key` is what KMS made of it, base64. Changes nothing unless it is awaited.
+    ///
+    /// # Errors
+    /// [`HandshakeError::Malformed`]: the answer cannot be written.
+    pub fn handle_key(self, cipher_text_key: &str, client_version: &str) -> Result<Step, HandshakeError> {
+        let Self::AwaitingKey(awaited) = self else {
+            return Ok(Step::to(self));
+        };
+        let AwaitedKey {
+            request,
+            agreement,
+            mut processed,
+        } = *awaited;
+        let result = ActionResult {
+            kms_cipher_text_key: cipher_text_key.to_owned(),
+            kms_cipher_text_hash: None,
+            challenge_acknowledgement: request.challenge.is_some().then_some(true),
+        };
+        for action in processed.iter_mut().filter(|action| action.action_type == KMS) {
+            action.action_result = Some(result.clone());
+        }
+        let agreement = Agreement {
+            encryption: Some(Encryption {
+                request,
+                cipher_text_key: cipher_text_key.to_owned(),
+                challenged: false,
+            }),
+            ..agreement
+        };
+        Ok(Step {
+            response: Some(response(client_version, processed, None)?),
+            ..Step::to(Self::AwaitingComplete(agreement))
+        })
+    }
+
+    /// The answer that was sent, as a journal has it: which key the session has.
+    pub(crate) fn handle_sent(self, sent: &[u8], client_version: &str) -> Self {
+        let body: Result<HandshakeResponseBody, _> = serde_json::from_slice(sent);
+        let key = body.ok().and_then(|body| {
+            let mut results = body
+                .processed_client_actions
+                .into_iter()
+                .map(|action| action.action_result);
+            Some(results.find_map(|result| result)?.kms_cipher_text_key)
+        });
+        let (Self::AwaitingKey(_), Some(key)) = (&self, key) else {
+            return self;
+        };
+        let step = self.clone().handle_key(&key, client_version);
+        step.map_or(self, |step| step.next)
     }
 
     /// What was agreed on, once the request has come.
     pub const fn agreement(&self) -> Option<&Agreement> {
         match self {
             Self::AwaitingRequest => None,
+            Self::AwaitingKey(awaited) => Some(&awaited.agreement),
             Self::AwaitingComplete(agreement) | Self::Complete(agreement) => Some(agreement),
         }
+    }
+
+    /// The data key that the session needs, as far as it is encrypted.
+    pub fn wanted_key(&self) -> Option<WantedKey> {
+        match self {
+            Self::AwaitingKey(awaited) => Some(WantedKey::New(awaited.request.clone())),
+            Self::AwaitingRequest => None,
+            Self::AwaitingComplete(agreement) | Self::Complete(agreement) => {
+                agreement.encryption.clone().map(WantedKey::Agreed)
+            }
+        }
+    }
+
+    /// Both sides have agreed to encrypt what the session carries.
+    pub fn is_encrypted(&self) -> bool {
+        self.agreement().is_some_and(|agreement| agreement.encryption.is_some())
     }
 
     /// Whether ordinary messages may be sent.
@@ -119,6 +220,28 @@ impl Handshake {
     }
 }
 
+impl Agreement {
+    /// Encrypted, and the agent has not shown yet that it has the key.
+    fn is_unchallenged(&self) -> bool {
+        self.encryption
+            .as_ref()
+            .is_some_and(|encryption| !encryption.challenged)
+    }
+}
+
+impl Step {
+    const fn to(next: Handshake) -> Self {
+        Self {
+            next,
+            response: None,
+            challenge: None,
+            refused: None,
+        }
+    }
+}
+
+/// The action that asks for encryption.
+const KMS: &str = "KMSEncryption";
 /// Actions that a request may have; agents ask for two.
 const MOST_ACTIONS: usize = 16;
 /// Characters of a word of the agent that an error or the answer repeats.
@@ -140,12 +263,13 @@ fn answer(payload: &[u8], client_version: &str) -> Result<Step, HandshakeError> 
     if count > MOST_ACTIONS {
         return Err(malformed(format!("{count} actions in one request")));
     }
-    let (mut refused, mut carriage) = (None, Carriage::Multiplexed);
+    let (mut refused, mut carriage, mut key) = (None, Carriage::Multiplexed, None);
     let mut processed = Vec::new();
     for action in &request.requested_client_actions {
         let outcome = match action.action_type.as_str() {
             "SessionType" => accept_session_type(&action.action_parameters, agent, &request.agent_version)
                 .map(|accepted| carriage = accepted),
+            KMS if key.is_none() => KeyRequest::read(&action.action_parameters).map(|request| key = Some(request)),
             other => Err(HandshakeError::Action(word(other))),
         };
         let (status, error) = match &outcome {
@@ -161,22 +285,40 @@ fn answer(payload: &[u8], client_version: &str) -> Result<Step, HandshakeError> 
         });
         refused = refused.or_else(|| outcome.err());
     }
-    let body = HandshakeResponseBody {
-        client_version: client_version.to_owned(),
-        processed_client_actions: processed,
-        errors: refused.as_ref().map(|error| vec![error.to_string()]),
-    };
-    let response = serde_json::to_vec(&body).map_err(|error| malformed(error.to_string()))?;
     let agreement = Agreement {
         agent,
         agent_version: request.agent_version,
         carriage,
+        encryption: None,
     };
+    if let (Some(request), None) = (key, &refused) {
+        let awaited = AwaitedKey {
+            request,
+            agreement,
+            processed,
+        };
+        return Ok(Step::to(Handshake::AwaitingKey(Box::new(awaited))));
+    }
     Ok(Step {
-        next: Handshake::AwaitingComplete(agreement),
-        response: Some(Bytes::from(response)),
+        response: Some(response(client_version, processed, refused.as_ref())?),
         refused,
+        ..Step::to(Handshake::AwaitingComplete(agreement))
     })
+}
+
+/// The bytes of a HandshakeResponse.
+fn response(
+    client_version: &str,
+    processed: Vec<ProcessedAction>,
+    refused: Option<&HandshakeError>,
+) -> Result<Bytes, HandshakeError> {
+    let body = HandshakeResponseBody {
+        client_version: client_version.to_owned(),
+        processed_client_actions: processed,
+        errors: refused.map(|error| vec![error.to_string()]),
+    };
+    let bytes = serde_json::to_vec(&body).map_err(|error| HandshakeError::Malformed(error.to_string()))?;
+    Ok(Bytes::from(bytes))
 }
 
 /// A Port session: multiplexed if the document and the agent know how, else the bytes of one connection.
@@ -204,116 +346,4 @@ fn accept_session_type(
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn request(version: &str, kind: &str) -> Vec<u8> {
-        asks(version, "Port", &format!(r#"{{"type":"{kind}"}}"#))
-    }
-
-    fn asks(version: &str, session_type: &str, properties: &str) -> Vec<u8> {
-        format!(r#"{{"AgentVersion":"{version}","RequestedClientActions":[{{"ActionType":"SessionType","ActionParameters":{{"SessionType":"{session_type}","Properties":{properties}}}}}]}}"#).into_bytes()
-    }
-
-    fn begin(payload: &[u8]) -> Result<Step, HandshakeError> {
-        Handshake::AwaitingRequest.handle(PayloadType::HANDSHAKE_REQUEST, payload, "1.2.764.0")
-    }
-
-    #[test]
-    fn a_forward_is_accepted_with_the_bytes_awss_plugin_writes() {
-        let step = begin(&request("3.3.1142.0", "LocalPortForwarding")).unwrap();
-        let expected = r#"{"ClientVersion":"1.2.764.0","ProcessedClientActions":[{"ActionType":"SessionType","ActionStatus":1,"ActionResult":null,"Error":""}],"Errors":null}"#;
-        assert_eq!(step.response.as_deref(), Some(expected.as_bytes()));
-        let complete = br#"{"HandshakeTimeToComplete":1,"CustomerMessage":""}"#;
-        let done = step
-            .next
-            .handle(PayloadType::HANDSHAKE_COMPLETE, complete, "1.2.764.0")
-            .unwrap();
-        assert!(done.next.is_complete() && done.response.is_none());
-    }
-
-    #[test]
-    fn a_second_request_is_never_answered_twice() {
-        let payload = request("3.3.1142.0", "LocalPortForwarding");
-        let step = begin(&payload).unwrap();
-        let again = step
-            .next
-            .clone()
-            .handle(PayloadType::HANDSHAKE_REQUEST, &payload, "1.2.764.0")
-            .unwrap();
-        assert_eq!((again.response, again.next), (None, step.next));
-    }
-
-    #[test]
-    fn the_document_and_the_agents_age_decide_how_bytes_travel() {
-        let carriage = |payload: &[u8]| {
-            let step = begin(payload).unwrap();
-            step.refused
-                .map_or_else(|| Ok(step.next.agreement().unwrap().carriage), Err)
-        };
-        let forward = "LocalPortForwarding";
-        assert_eq!(carriage(&request("3.3.1142.0", forward)), Ok(Carriage::Multiplexed));
-        assert_eq!(carriage(&request("3.0.197.0", forward)), Ok(Carriage::Multiplexed));
-        assert_eq!(carriage(&request("3.0.196.0", forward)), Ok(Carriage::Raw));
-        for properties in [
-            r#"{"portNumber":"22"}"#,
-            r#"{"portNumber":"22","type":null}"#,
-            "{}",
-            "null",
-        ] {
-            let ssh = asks("3.3.1142.0", "Port", properties);
-            assert_eq!(carriage(&ssh), Ok(Carriage::Raw), "{properties}");
-        }
-        let remote = asks("3.0.196.0", "Port", r#"{"type":"LocalPortForwarding","host":"db"}"#);
-        let too_old = HandshakeError::AgentTooOld("3.0.196.0".to_owned());
-        assert_eq!(carriage(&remote), Err(too_old));
-    }
-
-    #[test]
-    fn what_is_no_port_session_is_refused_with_a_reason() {
-        let shell = begin(&asks("3.3.1142.0", "Standard_Stream", "null")).unwrap();
-        assert_eq!(
-            shell.refused,
-            Some(HandshakeError::SessionType("Standard_Stream".to_owned()))
-        );
-        let kms = br#"{"AgentVersion":"3.3.1142.0","RequestedClientActions":[{"ActionType":"KMSEncryption","ActionParameters":{}}]}"#;
-        let response = begin(kms).unwrap().response.unwrap();
-        assert!(String::from_utf8_lossy(&response).contains(r#""ActionStatus":3"#));
-    }
-
-    /// The answer stays in the backlog and the error in status: neither may be as long as the agent likes.
-    #[test]
-    fn long_words_of_the_agent_are_cut() {
-        let long = "x".repeat(1_000_000);
-        let kind = begin(&asks("3.3.1142.0", &long, "{}")).unwrap();
-        assert!(kind.response.unwrap().len() < 2000 && kind.refused.unwrap().to_string().len() < 500);
-        for payload in [
-            request(&long, ""),
-            request(&format!("{}3.3.1", "0".repeat(1000)), "LocalPortForwarding"),
-        ] {
-            assert!(begin(&payload).is_err_and(|error| error.to_string().len() < 500));
-        }
-        let action = r#"{"ActionType":"SessionType","ActionParameters":{}}"#;
-        let many = vec![action; 1000].join(",");
-        let many = format!(r#"{{"AgentVersion":"3.3.1142.0","RequestedClientActions":[{many}]}}"#);
-        let refused = begin(many.as_bytes()).unwrap_err();
-        assert_eq!(
-            refused,
-            HandshakeError::Malformed("1000 actions in one request".to_owned())
-        );
-    }
-
-    #[test]
-    fn malformed_messages_are_errors() {
-        for payload in [
-            &b""[..],
-            b"{}",
-            b"[",
-            br#"{"AgentVersion":"x","RequestedClientActions":[]}"#,
-        ] {
-            assert!(matches!(begin(payload), Err(HandshakeError::Malformed(_))));
-        }
-        let early = Handshake::AwaitingRequest.handle(PayloadType::HANDSHAKE_COMPLETE, b"{}", "");
-        assert_eq!(early, Err(HandshakeError::NotBegun));
-    }
-}
+mod tests;

@@ -2,7 +2,8 @@
 //! on them, and the state they add up to.
 //!
 //! Bytes appear once: input of a local connection when it is taken, messages of the agent when they are received.
-//! Never in here: tokens and plain keys.
+//! Never in here: tokens and plain keys. Of an encrypted session the answer to the agent's request is in here, and in it
+//! the data key as KMS has encrypted it.
 
 mod locals;
 mod raw;

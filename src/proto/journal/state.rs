@@ -30,6 +30,8 @@ pub struct State {
     client_version: String,
     pub(super) handshake: Handshake,
     response_due: Option<Bytes>,
+    /// A challenge of the agent that is not answered.
+    challenge_due: Option<String>,
     settle: Settle,
     next_number: u64,
     backlog: BTreeMap<u64, SentMessage>,
@@ -60,6 +62,7 @@ impl State {
             client_version,
             handshake: Handshake::AwaitingRequest,
             response_due: None,
+            challenge_due: None,
             settle: Settle::NotYet,
             next_number: 0,
             backlog: BTreeMap::new(),
@@ -183,6 +186,7 @@ impl State {
             handshake: self.handshake.clone(),
             settle: self.settle,
             response_due: self.response_due.clone(),
+            challenge_due: self.challenge_due.clone(),
         }
     }
 
@@ -256,6 +260,9 @@ impl State {
         }
         if payload_type == PayloadType::HANDSHAKE_RESPONSE {
             self.response_due = None;
+            self.handshake = self.handshake.clone().handle_sent(&payload, &self.client_version);
+        } else if payload_type == PayloadType::ENC_CHALLENGE_RESPONSE {
+            self.challenge_due = None;
         }
         if self.settle == Settle::NotYet && payload_type == PayloadType::FLAG && payload == harmless() {
             self.settle = Settle::Waiting(number);
@@ -296,7 +303,7 @@ impl State {
 
     fn deliver(&mut self, payload_type: PayloadType, mut payload: Bytes) {
         match payload_type {
-            PayloadType::HANDSHAKE_REQUEST | PayloadType::HANDSHAKE_COMPLETE => {
+            PayloadType::HANDSHAKE_REQUEST | PayloadType::HANDSHAKE_COMPLETE | PayloadType::ENC_CHALLENGE_REQUEST => {
                 if let Ok(step) = self
                     .handshake
                     .clone()
@@ -304,6 +311,7 @@ impl State {
                 {
                     self.handshake = step.next;
                     self.response_due = step.response.or_else(|| self.response_due.take());
+                    self.challenge_due = step.challenge.or_else(|| self.challenge_due.take());
                 }
             }
             PayloadType::OUTPUT if self.carriage() == Carriage::Raw => self.take_raw(payload),

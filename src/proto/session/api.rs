@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::Phase;
 use crate::Timestamp;
+use crate::cipher::{DataKey, NONCE_LENGTH};
+use crate::handshake::WantedKey;
 
 /// One try to start or resume; commands and outcomes carry it, stale ones are ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
@@ -63,6 +65,17 @@ pub struct ResumeGrant {
     pub stream_url: Option<String>,
 }
 
+/// What KMS gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyGrant {
+    /// The data key.
+    pub key: DataKey,
+    /// The same, encrypted by KMS, base64.
+    pub cipher_text_key: String,
+    /// Random: where this client's nonces begin.
+    pub nonce: [u8; NONCE_LENGTH],
+}
+
 /// An effect the driver carries out. It reports back with an [`Outcome`] that carries the same attempt.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Command {
@@ -81,6 +94,15 @@ pub enum Command {
         due: Timestamp,
         /// Which session.
         session_id: String,
+    },
+    /// Ask KMS for the session's data key: a new one (GenerateDataKey), or the one agreed on (Decrypt).
+    FetchKey {
+        /// Name it in the outcome.
+        attempt: Attempt,
+        /// Which session: part of the key's encryption context.
+        session_id: String,
+        /// Which key.
+        wanted: WantedKey,
     },
     /// Open a websocket. On success the driver reports [`Outcome::Dialed`] and drives it under that epoch.
     Dial {
@@ -127,6 +149,13 @@ pub enum Outcome {
         attempt: Attempt,
         /// What it gave.
         grant: ResumeGrant,
+    },
+    /// KMS answered.
+    Key {
+        /// The command's attempt.
+        attempt: Attempt,
+        /// What it gave.
+        grant: KeyGrant,
     },
     /// The websocket is open; nothing has been written to it yet.
     Dialed {

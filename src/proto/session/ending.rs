@@ -82,11 +82,14 @@ impl Session {
     }
 
     /// Resets the local connections of the AWS session and forgets it. Those without a stream wait for the next.
-    fn end_live(&mut self, terminate: bool) {
+    pub(super) fn end_live(&mut self, terminate: bool) {
         // From here on the figures no longer include the present session: take them over.
         self.figures = self.figures();
         (self.figures.backlog_bytes, self.figures.reorder_bytes) = (0, 0);
         let Some(live) = self.live.take() else { return };
+        if let Some(attempt) = live.key_call.running() {
+            self.commands.push_back(Command::Abandon { attempt });
+        }
         for local in live.workload.locals() {
             self.events.push_back(Event::Reset {
                 local,
@@ -101,7 +104,7 @@ impl Session {
         self.records.push_back(Record::Ended);
     }
 
-    fn abandon_work(&mut self) {
+    pub(super) fn abandon_work(&mut self) {
         match std::mem::replace(&mut self.work, Work::Idle) {
             Work::Calling { attempt, .. } | Work::Dialing { attempt, .. } => {
                 self.commands.push_back(Command::Abandon { attempt });

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::link::Link;
 use super::{
-    Attempt, Command, Deadlines, DropCause, DropRecord, Epoch, Event, Failure, FailureClass, Grant, HISTORY, Live,
-    Outcome, Phase, ResetCause, ResumeGrant, Session, Token, Work,
+    Attempt, Command, Deadlines, DropCause, DropRecord, Epoch, Event, Failure, FailureClass, Grant, HISTORY, Outcome,
+    Phase, ResetCause, ResumeGrant, Session, Token, Work,
 };
 use crate::Timestamp;
 
@@ -45,9 +45,12 @@ impl Session {
                     self.handle_resumed(attempt, grant, now);
                 }
             }
+            Outcome::Key { attempt, grant } => self.handle_key(attempt, &grant, now),
             Outcome::Dialed { attempt, epoch } => self.handle_dialed(attempt, epoch, now),
             Outcome::Failed { attempt, failure } => {
-                if self.current_attempt() == Some(attempt) {
+                if self.is_fetching_key(attempt) {
+                    self.handle_key_failure(&failure, now);
+                } else if self.current_attempt() == Some(attempt) {
                     self.handle_failure(failure, now);
                 }
             }
@@ -141,8 +144,7 @@ impl Session {
         {
             record.attempts = self.attempts;
         }
-        let attempt = Attempt(self.next_attempt);
-        self.next_attempt = self.next_attempt.saturating_add(1);
+        let attempt = self.new_attempt();
         let reusable = self.config.token_reuse;
         let phase = if self.live.as_ref().is_some_and(|live| live.channel.is_ready()) {
             Phase::Reattaching
@@ -152,6 +154,9 @@ impl Session {
         // A wait for the user or the target shows as such until it is over.
         if !matches!(self.phase, Phase::AwaitingLogin | Phase::AwaitingTarget) && self.phase != phase {
             self.set_phase(phase, cause.to_owned(), now);
+        }
+        if self.fetch_agreed_key(attempt, now) {
+            return;
         }
         let due = self.call_due(now);
         let command = match &self.live {
@@ -368,7 +373,7 @@ impl Session {
         }
     }
 
-    fn is_calling(&self, attempt: Attempt) -> bool {
+    pub(super) fn is_calling(&self, attempt: Attempt) -> bool {
         matches!(&self.work, Work::Calling { attempt: current, .. } if *current == attempt)
     }
 
@@ -387,11 +392,4 @@ fn shortened(mut text: String) -> String {
         text.push('…');
     }
     text
-}
-
-impl Live {
-    /// The token has been handed out for writing: no other websocket may use it.
-    pub(super) fn spend_token(&mut self) {
-        self.token = None;
-    }
 }

@@ -3,6 +3,7 @@
 mod api;
 mod config;
 mod demand;
+mod encryption;
 mod ending;
 mod engine;
 mod environment;
@@ -21,8 +22,8 @@ mod trouble;
 mod workload;
 
 pub use api::{
-    Attempt, Backoff, Command, DropCause, Epoch, Event, Failure, FailureClass, Grant, Inbound, LocalId, Outcome,
-    Reading, ResetCause, ResumeGrant, Secret, Transmit,
+    Attempt, Backoff, Command, DropCause, Epoch, Event, Failure, FailureClass, Grant, Inbound, KeyGrant, LocalId,
+    Outcome, Reading, ResetCause, ResumeGrant, Secret, Transmit,
 };
 pub use config::{OnEnd, SessionConfig, StartWhen};
 pub use environment::NetworkChange;
@@ -41,6 +42,7 @@ use crate::local::WorkloadLimits;
 use crate::mux::Mux;
 use crate::raw::Raw;
 use crate::stream::{Identity, ReliableStream};
+use encryption::KeyCall;
 use link::{Link, PongHabit};
 use schedule::Activity;
 use trouble::Streak;
@@ -127,8 +129,17 @@ struct Live {
     repeated: Option<Timestamp>,
     /// Until when the handshake must be done.
     handshake_deadline: Option<Timestamp>,
+    /// The call for a new data key, during the handshake.
+    key_call: KeyCall,
     pongs: PongHabit,
     activity: Activity,
+}
+
+impl Live {
+    /// The token has been handed out for writing: no other websocket may use it.
+    fn spend_token(&mut self) {
+        self.token = None;
+    }
 }
 
 /// A token that no websocket has spent.
@@ -216,6 +227,7 @@ impl Session {
                 repeated: None,
                 handshake_deadline: (!channel.is_ready()).then(|| now.after(self.config.handshake_timeout)),
                 channel,
+                key_call: KeyCall::default(),
                 pongs: PongHabit::default(),
                 activity: Activity::new(now),
             });
@@ -309,6 +321,7 @@ impl Session {
             workload: Workload::new(self.workload_limits()),
             repeated: None,
             handshake_deadline: Some(now.after(self.config.handshake_timeout)),
+            key_call: KeyCall::default(),
             pongs: PongHabit::default(),
             activity: Activity::new(now),
         }

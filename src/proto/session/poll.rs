@@ -155,8 +155,12 @@ impl Session {
             }),
         };
         let handshake = self.live.as_ref().and_then(|live| live.handshake_deadline);
+        let key = self.key_retry_at().map(|at| Wakeup {
+            at,
+            reason: Reason::Retry,
+        });
         earliest(
-            work,
+            earliest(work, key),
             handshake.map(|at| Wakeup {
                 at,
                 reason: Reason::HandshakeTimeout,
@@ -177,6 +181,9 @@ impl Session {
                 true,
                 now,
             );
+        }
+        if self.key_retry_at().is_some_and(|at| at <= now) {
+            self.fetch_new_key();
         }
         match &self.work {
             Work::Waiting { until, .. } if *until <= now => {
@@ -313,6 +320,7 @@ impl Session {
                 }
                 self.open_waiting(now);
             }
+            ChannelEvent::KeyWanted => self.fetch_new_key(),
             ChannelEvent::Ready => self.handle_attached(now),
             ChannelEvent::Payload(payload) => {
                 let Some(live) = &mut self.live else { return };

@@ -41,6 +41,11 @@ impl fmt::Debug for Command {
                 due,
                 session_id,
             } => write!(f, "Resume({attempt:?} by {due:?}, {session_id:?})"),
+            Self::FetchKey {
+                attempt,
+                session_id,
+                wanted,
+            } => write!(f, "FetchKey({attempt:?}, {session_id:?}, {wanted:?})"),
             Self::ReadPreferences => f.write_str("ReadPreferences"),
             Self::Dial {
                 attempt,

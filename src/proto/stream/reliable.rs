@@ -228,11 +228,11 @@ impl ReliableStream {
         self.send.next_size().is_none() && self.send.has_span() && self.fits(size)
     }
 
-    /// The next frame to write: acknowledges first, then lost messages, then what is not on this websocket yet.
+    /// The next message to write: acknowledges first, then lost messages, then what is not on this websocket yet.
     /// `hold` keeps everything but acknowledges and timed-out messages back (the agent is away).
-    pub fn poll_transmit(&mut self, hold: bool, now: Timestamp) -> Option<Bytes> {
+    pub fn poll_transmit(&mut self, hold: bool, now: Timestamp) -> Option<ClientMessage> {
         if let Some(ack) = self.receive.poll_ack() {
-            return self.encode_ack(ack, now);
+            return self.acknowledge(ack, now);
         }
         if hold && !self.send.has_lost() {
             return None;
@@ -248,7 +248,7 @@ impl ReliableStream {
         if outgoing.resent {
             self.resent = self.resent.saturating_add(1);
         }
-        let message = ClientMessage {
+        Some(ClientMessage {
             message_type: MessageType::InputStreamData,
             schema_version: 1,
             created_date: self.identity.created_date(now),
@@ -257,8 +257,7 @@ impl ReliableStream {
             message_id: self.identity.next_id(),
             payload_type: outgoing.payload_type,
             payload: outgoing.payload,
-        };
-        message.encode().ok()
+        })
     }
 
     /// When the oldest message on its way is sent again.
@@ -292,7 +291,7 @@ impl ReliableStream {
         size <= TINY || self.send.in_flight() == 0 || self.send.in_flight().saturating_add(size) <= self.window.size()
     }
 
-    fn encode_ack(&mut self, ack: PendingAck, now: Timestamp) -> Option<Bytes> {
+    fn acknowledge(&mut self, ack: PendingAck, now: Timestamp) -> Option<ClientMessage> {
         let number = i64::try_from(ack.number).unwrap_or(i64::MAX);
         let body = AcknowledgeBody {
             acknowledged_message_type: MessageType::OutputStreamData.name().to_owned(),
@@ -300,7 +299,7 @@ impl ReliableStream {
             acknowledged_message_sequence_number: number,
             is_sequential_message: true,
         };
-        let message = ClientMessage {
+        Some(ClientMessage {
             message_type: MessageType::Acknowledge,
             schema_version: 1,
             created_date: self.identity.created_date(now),
@@ -309,7 +308,6 @@ impl ReliableStream {
             message_id: self.identity.next_id(),
             payload_type: PayloadType::NONE,
             payload: Bytes::from(serde_json::to_vec(&body).ok()?),
-        };
-        message.encode().ok()
+        })
     }
 }

@@ -111,6 +111,17 @@ pub struct ActionResult {
     /// Its hash, base64; AWS's plugin sends `null`.
     #[serde(rename = "KMSCipherTextHash")]
     pub kms_cipher_text_hash: Option<String>,
+    /// The agent's random challenge is part of the key's encryption context. Older agents do not know the field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub challenge_acknowledgement: Option<bool>,
+}
+
+/// The challenge of an encrypted session, both ways (payload types 8 and 9): random bytes, sealed by the sender, base64.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct ChallengeBody {
+    /// What the other side opens.
+    pub challenge: String,
 }
 
 /// The number in `ActionStatus`.

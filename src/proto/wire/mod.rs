@@ -9,7 +9,7 @@ mod message;
 mod uuid;
 
 pub use bodies::{
-    AcknowledgeBody, ActionResult, ActionStatus, ChannelClosedBody, CompleteBody, HandshakeRequestBody,
+    AcknowledgeBody, ActionResult, ActionStatus, ChallengeBody, ChannelClosedBody, CompleteBody, HandshakeRequestBody,
     HandshakeResponseBody, OpenDataChannelBody, ProcessedAction, RequestedAction, SizeBody,
 };
 pub use message::{ClientMessage, HEADER_LENGTH, InvalidMessage, MIN_FRAME, MessageType, PayloadType};

@@ -55,7 +55,11 @@ fn has_fraction(value: &Value) -> bool {
 /// The message in every state of the handshake, under every type.
 fn handshake(data: &[u8]) {
     let mut state = Handshake::AwaitingRequest;
-    for payload_type in [PayloadType::HANDSHAKE_REQUEST, PayloadType::HANDSHAKE_COMPLETE] {
+    for payload_type in [
+        PayloadType::HANDSHAKE_REQUEST,
+        PayloadType::ENC_CHALLENGE_REQUEST,
+        PayloadType::HANDSHAKE_COMPLETE,
+    ] {
         for state in [state.clone(), Handshake::AwaitingRequest] {
             match state.handle(payload_type, data, VERSION) {
                 Ok(step) => {

@@ -18,7 +18,7 @@ use bytes::{Bytes, BytesMut};
 mod answers;
 
 use super::cursor::Cursor;
-use answers::{CANARY, Steady, change, class, config, grant, long, preferences, request};
+use answers::{CANARY, Steady, change, class, config, grant, key, long, preferences, request};
 
 /// A timer that asks again this often without time passing spins.
 const TURNS: usize = 50;
@@ -161,7 +161,10 @@ impl World {
             }
         }
         let outcome = match call {
-            Command::Start { attempt, .. } | Command::Resume { attempt, .. } | Command::Dial { attempt, .. }
+            Command::Start { attempt, .. }
+            | Command::Resume { attempt, .. }
+            | Command::FetchKey { attempt, .. }
+            | Command::Dial { attempt, .. }
                 if choice >= 200 =>
             {
                 failure(attempt)
@@ -182,6 +185,7 @@ impl World {
                 self.pings.clear();
                 Outcome::Dialed { attempt, epoch }
             }
+            Command::FetchKey { attempt, .. } => Outcome::Key { attempt, grant: key() },
             Command::ReadPreferences => return self.session.handle_preferences(preferences(choice), self.now),
             Command::Abandon { .. } | Command::Close { .. } | Command::Terminate { .. } => return,
         };

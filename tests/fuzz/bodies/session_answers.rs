@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::super::cursor::Cursor;
+use autossm_proto::cipher::{DataKey, KEY_LENGTH};
 use autossm_proto::session::{
-    Backoff, FailureClass, Grant, NetworkChange, OnEnd, Preferences, Secret, SessionConfig, StartWhen,
+    Backoff, FailureClass, Grant, KeyGrant, NetworkChange, OnEnd, Preferences, Secret, SessionConfig, StartWhen,
 };
 use bytes::Bytes;
 
@@ -27,6 +28,14 @@ pub(super) fn grant() -> Grant {
         session_id: "ada-1".to_owned(),
         token: Secret::new(CANARY.to_owned()),
         stream_url: "wss://service.example/".to_owned(),
+    }
+}
+
+pub(super) fn key() -> KeyGrant {
+    KeyGrant {
+        key: DataKey::new(CANARY.bytes().cycle().take(KEY_LENGTH).collect()).unwrap(),
+        cipher_text_key: "a2V5".to_owned(),
+        nonce: [0; 12],
     }
 }
 

@@ -48,6 +48,9 @@ pub struct Config {
     pub max_duration: Option<Duration>,
     /// The account's document of session preferences, as JSON; none: nobody has changed them.
     pub preferences: Option<String>,
+    /// The key that the account encrypts its sessions with, none: it does not. AWS's agent encrypts shells and commands, but
+    /// no port; this one encrypts whatever there is.
+    pub kms_key: Option<String>,
     /// What ResumeSession says of a session that has ended.
     pub resume_of_ended: ResumeOfEnded,
     /// Injected into every new session, before its client connects.
@@ -67,6 +70,8 @@ pub struct AgentConfig {
     pub speed: u32,
     /// How many messages above the expected number it keeps; none means by its version.
     pub reorder_capacity: Option<usize>,
+    /// Whether it wants a random challenge in the context of a session's data key, as newer agents do.
+    pub kms_challenge: bool,
     /// How long it waits for the handshake's answer.
     pub handshake_timeout: Duration,
     /// Between sending HandshakeComplete and marking the handshake complete: input is acknowledged and thrown away.
@@ -83,6 +88,7 @@ impl Default for AgentConfig {
             version: AgentVersion::DEFAULT,
             speed: 1,
             reorder_capacity: None,
+            kms_challenge: true,
             handshake_timeout: Duration::from_secs(15),
             handshake_gap: Duration::from_millis(1),
             ready_delay: Duration::from_millis(5),
@@ -113,6 +119,7 @@ impl Default for Config {
             idle_timeout: Some(Duration::from_secs(20 * 60)),
             max_duration: None,
             preferences: None,
+            kms_key: None,
             resume_of_ended: ResumeOfEnded::DoesNotExist,
             faults: Vec::new(),
             seed: 1,

@@ -70,6 +70,10 @@ counters! {
     streams,
     /// Dials that failed.
     connect_errors,
+    /// Input messages of an encrypted session that are not sealed with its key.
+    not_sealed,
+    /// Input messages of an encrypted session that are.
+    opened,
     /// Frames from the client that are not messages.
     invalid_frames,
 }
@@ -92,6 +96,12 @@ pub struct CallCounts {
     /// DescribeInstanceInformation.
     #[serde(default)]
     pub instances: u64,
+    /// GenerateDataKey.
+    #[serde(default)]
+    pub data_key: u64,
+    /// Decrypt.
+    #[serde(default)]
+    pub decrypt: u64,
 }
 
 impl CallCounts {
@@ -104,6 +114,8 @@ impl CallCounts {
             Call::Status => &mut self.status,
             Call::Document => &mut self.document,
             Call::Instances => &mut self.instances,
+            Call::DataKey => &mut self.data_key,
+            Call::Decrypt => &mut self.decrypt,
         };
         *counted += 1;
     }

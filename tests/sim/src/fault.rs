@@ -258,6 +258,10 @@ pub enum Call {
     Instances,
     /// GetDocument.
     Document,
+    /// GenerateDataKey of KMS.
+    DataKey,
+    /// Decrypt of KMS, by the client.
+    Decrypt,
 }
 
 /// A wrong answer of the control plane.

@@ -14,6 +14,7 @@ mod control;
 mod counters;
 mod fault;
 mod hub;
+mod kms;
 mod lane;
 mod listener;
 mod message;

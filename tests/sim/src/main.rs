@@ -63,6 +63,9 @@ struct Args {
     /// Where the remote host NAME really is.
     #[arg(long = "host", value_name = "NAME=ADDRESS", value_parser = name_and_address)]
     hosts: Vec<(String, String)>,
+    /// Encrypt every session with a data key of this KMS key; set AWS_ENDPOINT_URL_KMS to the control plane.
+    #[arg(long, value_name = "KEY")]
+    kms_key: Option<String>,
     /// Refuse requests that do not look signed.
     #[arg(long)]
     require_signatures: bool,
@@ -81,6 +84,7 @@ impl Args {
             admin: self.admin_listen,
             targets: self.targets,
             hosts: self.hosts.into_iter().collect(),
+            kms_key: self.kms_key,
             require_signatures: self.require_signatures,
             single_use_tokens: !self.reusable_tokens,
             token_lifetime: seconds(self.token_lifetime),

@@ -12,6 +12,7 @@ use autossm_proto::session::{Attempt, Epoch, FailureClass, Phase, ResetCause, Se
 use crate::agent::{Agent, AgentConfig, FarSide};
 use crate::fault::Fault;
 use crate::host::Host;
+use crate::kms::Kms;
 use crate::local::End;
 use crate::net::{Happening, Heal, Net};
 use crate::plan::{Far, FarState, Manner, Plan};
@@ -46,6 +47,7 @@ pub(crate) struct World {
     sessions: u64,
     tokens: u64,
     calls: Option<FailureClass>,
+    pub(crate) kms: Kms,
     /// The account ends sessions after so long without input.
     pub(crate) idle_out: Option<Duration>,
     /// Messages that change nothing.
@@ -104,6 +106,7 @@ impl World {
             sessions: 0,
             tokens: 0,
             calls: None,
+            kms: Kms::default(),
             idle_out: None,
             harmless: 0,
             turn_delay: Duration::ZERO,

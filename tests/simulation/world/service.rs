@@ -19,6 +19,25 @@ impl World {
             Command::Start { .. } | Command::Resume { .. } => {
                 self.net.queue.after(self.turn_delay, Happening::Turn(command));
             }
+            Command::FetchKey {
+                attempt,
+                session_id,
+                wanted,
+            } => {
+                let refused = self.calls.or(self.kms.refuses);
+                self.calls_failed |= refused.is_some();
+                let outcome = match refused {
+                    Some(class) => Outcome::Failed {
+                        attempt,
+                        failure: failure(class),
+                    },
+                    None => Outcome::Key {
+                        attempt,
+                        grant: self.kms.answer(session_id, &wanted),
+                    },
+                };
+                self.net.queue.after(self.net.delay * 3, Happening::Outcome(outcome));
+            }
             // The simulation's accounts allow everybody to read them, and have none.
             Command::ReadPreferences => {}
             Command::Dial { attempt, epoch, .. } => {
@@ -110,6 +129,7 @@ impl World {
                 self.net.queue.after(wait, Happening::Outcome(outcome));
             }
             Command::Dial { .. }
+            | Command::FetchKey { .. }
             | Command::Close { .. }
             | Command::Terminate { .. }
             | Command::Abandon { .. }

@@ -12,6 +12,7 @@ use rand::rngs::StdRng;
 use tokio::time::Instant;
 
 use super::destinations::Destination;
+use super::encryption::Encryption;
 use super::handshake::{self, PortProperties};
 use super::port::Port;
 use super::reliable::{Inbound, Outbound};
@@ -29,6 +30,10 @@ pub(super) enum Phase {
     NotStarted,
     /// HandshakeRequest sent.
     AwaitingResponse {
+        since: Instant,
+    },
+    /// The client must show that it has the data key.
+    AwaitingProof {
         since: Instant,
     },
     /// The response is good; HandshakeComplete is next.
@@ -65,6 +70,7 @@ pub(crate) struct Agent {
     pub(super) config: AgentConfig,
     pub(super) destination: Destination,
     pub(super) properties: PortProperties,
+    pub(super) encryption: Option<Encryption>,
     pub(super) counters: Arc<Counters>,
     pub(super) rng: StdRng,
     pub(super) inbound: Inbound,
@@ -93,6 +99,7 @@ impl Agent {
         destination: Destination,
         properties: PortProperties,
         counters: Arc<Counters>,
+        encryption: Option<Encryption>,
         seed: u64,
         now: Instant,
     ) -> Self {
@@ -101,6 +108,7 @@ impl Agent {
             config,
             destination,
             properties,
+            encryption,
             counters,
             rng: StdRng::seed_from_u64(seed),
             inbound: Inbound::new(capacity),
@@ -123,10 +131,15 @@ impl Agent {
     /// Opens the session: HandshakeRequest. A second call does nothing.
     pub(crate) fn start(&mut self, now: Instant) {
         if self.phase == Phase::NotStarted {
-            let request = handshake::request(self.config.version, &self.destination, &self.properties);
+            let request = self.request();
             self.phase = Phase::AwaitingResponse { since: now };
             self.send(PayloadType::HANDSHAKE_REQUEST, request, now);
         }
+    }
+
+    fn request(&self) -> Bytes {
+        let encryption = self.encryption.as_ref().map(Encryption::action);
+        handshake::request(self.config.version, &self.destination, &self.properties, encryption)
     }
 
     /// Whether it has sent its HandshakeRequest.
@@ -177,6 +190,7 @@ impl Agent {
         match &mut self.phase {
             Phase::NotStarted
             | Phase::AwaitingResponse { .. }
+            | Phase::AwaitingProof { .. }
             | Phase::Completing { .. }
             | Phase::Gap { .. }
             | Phase::Preparing { .. }
@@ -225,6 +239,11 @@ impl Agent {
             Phase::AwaitingResponse { since } => {
                 if now >= since + self.config.handshake_timeout {
                     self.end("Handshake timed out. Please ensure that you have the latest version of the session manager plugin.", now);
+                }
+            }
+            Phase::AwaitingProof { since } => {
+                if now >= since + self.config.handshake_timeout {
+                    self.end("Timed out waiting for encryption challenge.", now);
                 }
             }
             Phase::Completing { since } => {
@@ -289,7 +308,9 @@ impl Agent {
     pub(crate) fn poll_timeout(&self) -> Option<Instant> {
         let phase = match self.phase {
             Phase::NotStarted | Phase::Ready | Phase::Ended => None,
-            Phase::AwaitingResponse { since } => Some(since + self.config.handshake_timeout),
+            Phase::AwaitingResponse { since } | Phase::AwaitingProof { since } => {
+                Some(since + self.config.handshake_timeout)
+            }
             Phase::Completing { since } => Some(since),
             Phase::Gap { until } | Phase::Preparing { until } | Phase::Ending { until, .. } => Some(until),
         };

@@ -34,8 +34,13 @@ impl Document {
     }
 }
 
-/// The payload of HandshakeRequest.
-pub(crate) fn request(version: AgentVersion, destination: &Destination, properties: &PortProperties) -> Bytes {
+/// The payload of HandshakeRequest; `encryption` is the action that asks for it.
+pub(crate) fn request(
+    version: AgentVersion,
+    destination: &Destination,
+    properties: &PortProperties,
+    encryption: Option<RequestedAction>,
+) -> Bytes {
     let port = destination.port.to_string();
     let mut shown = if properties.document.forwards() {
         json!({
@@ -57,7 +62,7 @@ pub(crate) fn request(version: AgentVersion, destination: &Destination, properti
     };
     encode(&HandshakeRequestBody {
         agent_version: version.to_string(),
-        requested_client_actions: vec![action],
+        requested_client_actions: [Some(action), encryption].into_iter().flatten().collect(),
     })
 }
 

@@ -87,12 +87,27 @@ impl Agent {
             return self.process_response(&received.payload, now);
         }
         if received.payload_type == PayloadType::ENC_CHALLENGE_RESPONSE {
-            tracing::error!("agent: challenge response in an unencrypted session, a real agent panics");
-            self.wedged = true;
-            return Processed::Failed;
+            return self.process_proof(&received.payload, now);
         }
+        let opened = self.encryption.as_ref().map(|encryption| encryption.opened(received));
+        let opened = match opened {
+            Some(None) => {
+                self.counters.not_sealed.up();
+                tracing::error!("agent: input that is not sealed with the session's key");
+                return Processed::Failed;
+            }
+            Some(Some(opened)) => {
+                self.counters.opened.up();
+                opened
+            }
+            None => received.clone(),
+        };
         match self.phase {
-            Phase::NotStarted | Phase::AwaitingResponse { .. } | Phase::Completing { .. } | Phase::Gap { .. } => {
+            Phase::NotStarted
+            | Phase::AwaitingResponse { .. }
+            | Phase::AwaitingProof { .. }
+            | Phase::Completing { .. }
+            | Phase::Gap { .. } => {
                 self.counters.thrown_away.up();
                 Processed::Done
             }
@@ -100,7 +115,7 @@ impl Agent {
             Phase::Ending { .. } | Phase::Ended => Processed::Failed,
             Phase::Ready if self.port.as_ref().is_some_and(|port| !port.is_available()) => Processed::NotReady,
             Phase::Ready => {
-                self.hand_over(received, now);
+                self.hand_over(&opened, now);
                 Processed::Done
             }
         }
@@ -116,9 +131,43 @@ impl Agent {
             return Processed::Failed;
         };
         match verdict {
-            Ok(()) => self.phase = Phase::Completing { since },
+            Ok(()) => self.go_on(payload, since, now),
             Err(failure) => self.end(&failure, now),
         }
+        Processed::Done
+    }
+
+    /// The response is good: an encrypted session wants the key proven first.
+    fn go_on(&mut self, response: &[u8], since: Instant, now: Instant) {
+        let Some(encryption) = &mut self.encryption else {
+            self.phase = Phase::Completing { since };
+            return;
+        };
+        match encryption.begin(response, &mut self.rng) {
+            Ok(challenge) => {
+                self.phase = Phase::AwaitingProof { since: now };
+                self.send(PayloadType::ENC_CHALLENGE_REQUEST, challenge, now);
+            }
+            Err(failure) => self.end(&failure, now),
+        }
+    }
+
+    fn process_proof(&mut self, payload: &[u8], now: Instant) -> Processed {
+        let Some(encryption) = &self.encryption else {
+            tracing::error!("agent: challenge response in an unencrypted session, a real agent panics");
+            self.wedged = true;
+            return Processed::Failed;
+        };
+        let Phase::AwaitingProof { since } = self.phase else {
+            tracing::error!("agent: second challenge response, a real agent's reader hangs now");
+            self.wedged = true;
+            return Processed::Failed;
+        };
+        if !encryption.is_proven_by(payload) {
+            self.end("Encryption challenge does not match!", now);
+            return Processed::Failed;
+        }
+        self.phase = Phase::Completing { since };
         Processed::Done
     }
 

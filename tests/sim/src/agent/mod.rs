@@ -2,6 +2,7 @@
 
 mod core;
 mod destinations;
+mod encryption;
 mod handshake;
 mod input;
 mod mux;
@@ -14,5 +15,6 @@ mod version;
 pub(crate) use core::Agent;
 pub use core::AgentState;
 pub(crate) use destinations::Destination;
+pub(crate) use encryption::Encryption;
 pub(crate) use handshake::{Document, PortProperties};
 pub use version::{AgentVersion, InvalidVersion};

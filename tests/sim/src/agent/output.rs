@@ -58,6 +58,10 @@ impl Agent {
 
     /// Numbers, sends (unless paused) and lists a data message.
     pub(super) fn send(&mut self, payload_type: PayloadType, payload: Bytes, now: Instant) {
+        let payload = match &mut self.encryption {
+            Some(encryption) => encryption.sealed(payload_type, payload),
+            None => payload,
+        };
         let mut data = message::new(&mut self.rng, MessageType::OutputStreamData, payload);
         data.sequence_number = self.outbound.next();
         data.flags = u64::from(data.sequence_number == 0);

@@ -58,6 +58,8 @@ pub(crate) fn named(operation: &str) -> Option<Call> {
         "GetConnectionStatus" => Call::Status,
         "DescribeInstanceInformation" => Call::Instances,
         "GetDocument" => Call::Document,
+        "GenerateDataKey" => Call::DataKey,
+        "Decrypt" => Call::Decrypt,
         _ => return None,
     })
 }
@@ -83,6 +85,8 @@ pub(crate) async fn call(registry: &Registry, operation: &str, body: &[u8]) -> R
         Call::Status => status(registry, body),
         Call::Instances => read(body).and_then(|input| registry.fleet().describe(&input)),
         Call::Document => document(registry, body),
+        Call::DataKey => read(body).and_then(|input| registry.kms().generate(input)),
+        Call::Decrypt => read(body).and_then(|input| registry.kms().answer_decrypt(&input)),
     };
     match (outcome, wrong) {
         (Err(error), _) => refuse(&error),

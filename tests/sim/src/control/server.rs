@@ -19,7 +19,8 @@ use crate::service::{ApiError, BoxedBody};
 /// No request of ours is nearly so large.
 const MAX_REQUEST: usize = 1 << 20;
 const TARGET: &str = "x-amz-target";
-const PREFIX: &str = "AmazonSSM.";
+/// The services, each by its prefix there and by its name in a signature's scope.
+const SERVICES: [(&str, &str); 2] = [("AmazonSSM.", "ssm"), ("TrentService.", "kms")];
 
 /// Serves requests until the client closes.
 pub(crate) async fn serve_connection(hub: Arc<Hub>, tcp: TcpStream) {
@@ -74,12 +75,12 @@ async fn respond(hub: &Hub, request: Request<Incoming>) -> Response<BoxedBody> {
         (&Method::POST, "/") => {}
         _ => return answers::text(StatusCode::NOT_FOUND, "no such path"),
     }
-    if hub.registry.config().require_signatures && !is_signed_for(&head.headers, "ssm") {
+    if hub.registry.config().require_signatures && !is_signed_for(&head.headers, called(&head.headers).0) {
         let error = ApiError::new("MissingAuthenticationTokenException", "request is not signed");
         return answers::error(StatusCode::FORBIDDEN, &error);
     }
     if access_key(&head.headers).is_some_and(|key| hub.registry.is_expired(key)) {
-        let operation = operation(&head.headers);
+        let (_, operation) = called(&head.headers);
         if let Some(call) = calls::named(operation) {
             // It has arrived, whatever it is answered.
             drop(hub.registry.next_bad_answer(call));
@@ -91,15 +92,17 @@ async fn respond(hub: &Hub, request: Request<Incoming>) -> Response<BoxedBody> {
     if let Some(error) = skew::of_request(&head.headers, hub.registry.config()) {
         return answers::error(StatusCode::BAD_REQUEST, &error);
     }
-    calls::call(&hub.registry, operation(&head.headers), &body).await
+    calls::call(&hub.registry, called(&head.headers).1, &body).await
 }
 
-/// What is called.
-fn operation(headers: &HeaderMap) -> &str {
+/// The service and the operation that are called.
+fn called(headers: &HeaderMap) -> (&str, &str) {
     let target = headers.get(TARGET).and_then(|value| value.to_str().ok());
-    target
-        .and_then(|target| target.strip_prefix(PREFIX))
-        .unwrap_or_default()
+    let target = target.unwrap_or_default();
+    let known = SERVICES
+        .iter()
+        .find_map(|(prefix, name)| Some((*name, target.strip_prefix(prefix)?)));
+    known.unwrap_or(("ssm", ""))
 }
 
 #[cfg(test)]

@@ -16,11 +16,12 @@ use super::fleet::Fleet;
 use super::grant::{ApiError, Grant, StartRequest, Token, gone, query_of, text};
 use super::outside::{Assignment, OutsideAgent};
 use super::session::SessionTask;
-use crate::agent::Agent;
+use crate::agent::{Agent, Encryption};
 use crate::clock;
 use crate::config::Config;
 use crate::counters::{CallCounts, Counters};
 use crate::fault::{BadAnswer, Call, LinkFault, ResumeOfEnded, Side};
+use crate::kms::Kms;
 
 const COMMANDS: usize = 64;
 const AGENT_QUERY: &str = "role=publish_subscribe";
@@ -33,6 +34,7 @@ pub(crate) struct Registry {
     agents: SocketAddr,
     tasks: mpsc::Sender<SessionTask>,
     fleet: Fleet,
+    kms: Arc<Kms>,
     inner: Mutex<Inner>,
 }
 
@@ -69,8 +71,10 @@ impl Registry {
             calls: CallCounts::default(),
             expired_keys: Vec::new(),
         };
+        let kms = Arc::new(Kms::new(config.kms_key.clone(), config.seed));
         Self {
             config,
+            kms,
             data_channel,
             agents,
             tasks,
@@ -85,6 +89,10 @@ impl Registry {
 
     pub(crate) const fn fleet(&self) -> &Fleet {
         &self.fleet
+    }
+
+    pub(crate) fn kms(&self) -> &Kms {
+        &self.kms
     }
 
     pub(crate) fn knows_target(&self, target: &str) -> bool {
@@ -156,6 +164,7 @@ impl Registry {
                 request.destination.clone(),
                 request.properties.clone(),
                 Arc::clone(counters),
+                Encryption::wanted(&self.config, &self.kms, (session_id, &request.target), rng),
                 seed,
                 now,
             );

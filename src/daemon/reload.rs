@@ -42,7 +42,7 @@ impl Daemon {
             Step::Loaded(asker, Ok(settings)) => self.end_what_changed(asker, *settings),
             Step::Loaded(asker, Err(error)) => {
                 let problems = error_chain(&error);
-                tracing::error!("the configuration is wrong, so nothing has changed:\n{problems}");
+                tracing::error!(name: "reload_refused", "the configuration is wrong, so nothing has changed:\n{problems}");
                 self.registry.reloaded(false, &problems);
                 answer(asker, Err(ReloadError::Wrong(problems)));
                 self.notify_ready();
@@ -100,7 +100,7 @@ impl Daemon {
         self.follow_log_settings(&settings);
         self.settings = settings;
         let summary = summary(changes);
-        tracing::info!("configuration reloaded: {summary}");
+        tracing::info!(name: "reloaded", "configuration reloaded: {summary}");
         let status = self.registry.reloaded(true, &summary);
         answer(asker, Ok(status));
         self.notify_ready();

@@ -55,6 +55,7 @@ pub async fn run(settings: Settings, options: Options) -> Result<(), DaemonError
     let signals = Signals::listen().map_err(DaemonError::Signals)?;
     let socket = ControlSocket::bind(&options.socket)?;
     tracing::info!(
+        name: "daemon_started",
         version = env!("CARGO_PKG_VERSION"),
         control_socket = %options.socket.display(),
         "holding {}",
@@ -324,7 +325,7 @@ impl Daemon {
         }
         self.control_end.cancel();
         while self.control.join_next().await.is_some() {}
-        tracing::info!("stopped");
+        tracing::info!(name: "daemon_stopped", "stopped");
         Ok(())
     }
 }

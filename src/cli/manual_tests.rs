@@ -78,6 +78,7 @@ pub(super) fn file_format() -> String {
     keys(&mut page, &schema);
     for (name, title) in [
         ("log", "[log]"),
+        ("notify", "[notify]"),
         ("defaults", "[defaults]"),
         ("session", "[session.NAME]"),
         ("forward", "[session.NAME.forward]"),
@@ -107,7 +108,7 @@ pub(super) fn file_format() -> String {
 }
 
 /// Tables that the page names.
-const TABLES: usize = 6;
+const TABLES: usize = 7;
 
 fn keys(page: &mut Page, table: &Json) {
     let required: Vec<&str> = table["required"]

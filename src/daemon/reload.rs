@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
+use super::notices::Plan;
 use super::notify;
 use super::registry::{Entry, ReloadAnswer};
 use super::run::{Daemon, Happening};
@@ -98,6 +99,7 @@ impl Daemon {
         }
         self.registry.replace(entries);
         self.follow_log_settings(&settings);
+        self.desktop.follow(Plan::of(&settings));
         self.settings = settings;
         let summary = summary(changes);
         tracing::info!(name: "reloaded", "configuration reloaded: {summary}");

@@ -168,6 +168,7 @@ impl Keeper {
             .fail(failure.class, refused_key, account.setup.time.clock().now());
         if failure.class == FailureClass::Credentials && self.told.as_ref() != Some(&failure.text) {
             tracing::warn!(
+                name: "login_needed",
                 profile = account.key.profile,
                 "a login is needed, all sessions with these credentials wait for it: {}",
                 failure.text

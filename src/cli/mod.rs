@@ -25,6 +25,10 @@ mod table;
 mod wait;
 
 #[cfg(test)]
+mod generated_tests;
+#[cfg(test)]
+mod manual_tests;
+#[cfg(test)]
 mod tests;
 
 use std::ffi::OsString;

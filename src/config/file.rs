@@ -15,6 +15,7 @@ use super::vocabulary::{PAYLOAD_LIMIT, PORT, SPANS};
 #[derive(Debug, Default)]
 pub(super) struct File {
     pub(super) log: Log,
+    pub(super) notify: Notify,
     pub(super) defaults: Common,
     /// There is a `[defaults]`: then sessions on demand are enough.
     pub(super) has_defaults: bool,
@@ -26,6 +27,13 @@ pub(super) struct File {
 pub(super) struct Log {
     pub(super) level: Option<Entry<LogLevel>>,
     pub(super) format: Option<Entry<LogFormat>>,
+}
+
+/// `[notify]`.
+#[derive(Debug, Default)]
+pub(super) struct Notify {
+    pub(super) desktop: Option<Entry<bool>>,
+    pub(super) lost_after: Option<Entry<Duration>>,
 }
 
 /// What sessions share with `[defaults]`.
@@ -79,6 +87,8 @@ impl File {
         }
         over(&mut self.log.level, later.log.level);
         over(&mut self.log.format, later.log.format);
+        over(&mut self.notify.desktop, later.notify.desktop);
+        over(&mut self.notify.lost_after, later.notify.lost_after);
         self.has_defaults |= later.has_defaults;
         let (own, defaults) = (&mut self.defaults, later.defaults);
         over(&mut own.profile, defaults.profile);
@@ -108,6 +118,14 @@ pub(super) fn read(mut root: Table<'_>, problems: &mut Problems) -> File {
         table.finish(problems);
         log
     });
+    let notify = root.table("notify", problems).map(|mut table| {
+        let notify = Notify {
+            desktop: table.flag("desktop", problems),
+            lost_after: read_span(&mut table, "lost_after", problems),
+        };
+        table.finish(problems);
+        notify
+    });
     let defaults = root.table("defaults", problems).map(|mut table| {
         let common = read_common(&mut table, problems);
         table.finish(problems);
@@ -117,6 +135,7 @@ pub(super) fn read(mut root: Table<'_>, problems: &mut Problems) -> File {
     root.finish(problems);
     File {
         log: log.unwrap_or_default(),
+        notify: notify.unwrap_or_default(),
         has_defaults: defaults.is_some(),
         defaults: defaults.unwrap_or_default(),
         sessions: sessions

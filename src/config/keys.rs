@@ -58,6 +58,8 @@ pub(super) enum Value {
     Timing(Limits, Field),
     /// A time span of the protocol that nobody need say, and an example.
     Maybe(Limits, MaybeField, &'static str),
+    /// A time span of the daemon's own, and its default.
+    Span(Limits, fn() -> Duration),
     /// A wait between attempts.
     Wait(Limits, fn(&BackoffSettings) -> Duration),
     /// A table with these keys.
@@ -100,6 +102,7 @@ impl Key {
         match &self.value {
             Value::Timing(limits, field) => Some((limits, Some(*field(&mut SessionConfig::default())))),
             Value::Maybe(limits, ..) => Some((limits, None)),
+            Value::Span(limits, default) => Some((limits, Some(default()))),
             Value::Wait(limits, field) => Some((limits, Some(field(&BackoffSettings::default())))),
             Value::Text { .. }
             | Value::Texts { .. }
@@ -131,6 +134,7 @@ impl Keys {
             | Value::Multiplier
             | Value::Timing(..)
             | Value::Maybe(..)
+            | Value::Span(..)
             | Value::Wait(..) => None,
         }
     }

@@ -38,7 +38,7 @@ pub use paths::{Environment, PathError};
 pub use problem::{Invalid, Line, Place, Problem, Source};
 pub use schema::schema;
 pub use settings::{
-    BackoffSettings, Defaults, Document, ForwardSettings, Listen, LogFormat, LogLevel, LogSettings, OnExit,
-    SessionSettings, Settings,
+    BackoffSettings, Defaults, Document, ForwardSettings, Listen, LogFormat, LogLevel, LogSettings, NotifySettings,
+    OnExit, SessionSettings, Settings,
 };
 pub use validate::is_session_name;

@@ -39,6 +39,8 @@ fn the_sample_is_right_as_it_is_and_with_every_key_switched_on() {
     let (plain, full) = (load(SAMPLE), load(&uncommented()));
     assert_eq!(plain.log, full.log);
     assert_eq!(plain.log, LogSettings::default());
+    assert_eq!(plain.notify, full.notify);
+    assert_eq!(plain.notify, NotifySettings::default());
     let (plain, full) = (only_session(&plain), only_session(&full));
     // What has a default shows it; what has none shows an example.
     for (name, unset, set) in [
@@ -139,6 +141,7 @@ fn the_schema_has_the_defaults_the_sample_shows() {
     let mut compared = 0;
     for (path, definition) in [
         (&["log"][..], "log"),
+        (&["notify"], "notify"),
         (&["defaults"], "defaults"),
         (&["defaults", "timings"], "timings"),
         (&["defaults", "timings", "backoff"], "backoff"),
@@ -154,7 +157,7 @@ fn the_schema_has_the_defaults_the_sample_shows() {
             }
         }
     }
-    assert!(compared >= 17, "{compared}");
+    assert!(compared >= 19, "{compared}");
 }
 
 #[test]

@@ -84,6 +84,7 @@ fn property(key: &Key, definitions: &mut BTreeMap<&'static str, Json>) -> Json {
             set(&mut schema, "examples", json!([example]));
             schema
         }
+        Value::Span(limits, default) => time_span(limits, Some(default())),
         Value::Wait(limits, field) => time_span(limits, Some(field(&BackoffSettings::default()))),
         // A draft-7 reference stands alone; the table's own definition describes it.
         Value::Table(keys) => return reference(keys, definitions),

@@ -14,6 +14,8 @@ pub struct Settings {
     pub defaults: Defaults,
     /// What is logged, and how.
     pub log: LogSettings,
+    /// Notices on the desktop.
+    pub notify: NotifySettings,
 }
 
 /// `[defaults]`, as far as it matters for sessions that are made on demand.
@@ -73,6 +75,24 @@ pub struct LogSettings {
     pub level: LogLevel,
     /// How a line looks.
     pub format: LogFormat,
+}
+
+/// `[notify]`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotifySettings {
+    /// Whether there are notices on the desktop, where there is one.
+    pub desktop: bool,
+    /// A session that is away for so long is worth one.
+    pub lost_after: std::time::Duration,
+}
+
+impl Default for NotifySettings {
+    fn default() -> Self {
+        Self {
+            desktop: true,
+            lost_after: std::time::Duration::from_secs(5 * 60),
+        }
+    }
 }
 
 /// How much is logged.

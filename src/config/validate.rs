@@ -7,7 +7,8 @@ use super::listen;
 use super::paths::Environment;
 use super::problem::{Problems, Span};
 use super::settings::{
-    Defaults, Document, ForwardSettings, Listen, LogFormat, LogLevel, LogSettings, OnExit, SessionSettings, Settings,
+    Defaults, Document, ForwardSettings, Listen, LogFormat, LogLevel, LogSettings, NotifySettings, OnExit,
+    SessionSettings, Settings,
 };
 use super::timings::{merge_backoff, merge_protocol};
 use super::vocabulary::{LONGEST_HOST, LONGEST_NAME, LONGEST_REASON, LONGEST_TARGET, LONGEST_URL, LONGEST_WORD};
@@ -60,10 +61,17 @@ pub(super) fn validate(file: &File, environment: &Environment, problems: &mut Pr
             .as_ref()
             .map_or_else(LogFormat::default, |entry| entry.value),
     };
+    let usual = NotifySettings::default();
+    let own = &file.notify;
+    let notify = NotifySettings {
+        desktop: own.desktop.as_ref().map_or(usual.desktop, |entry| entry.value),
+        lost_after: own.lost_after.as_ref().map_or(usual.lost_after, |entry| entry.value),
+    };
     Settings {
         sessions,
         defaults,
         log,
+        notify,
     }
 }
 

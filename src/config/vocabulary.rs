@@ -7,7 +7,7 @@ use std::time::Duration;
 use autossm_proto::session::SessionConfig;
 
 use super::keys::{Field, Key, Keys, Limits, MaybeField, Value};
-use super::settings::{LogFormat, LogLevel, ON_END_WORDS, OnExit, START_WORDS};
+use super::settings::{LogFormat, LogLevel, NotifySettings, ON_END_WORDS, OnExit, START_WORDS};
 
 const fn limits(shortest_ms: u64, longest: Duration, zero: bool) -> Limits {
     Limits {
@@ -50,6 +50,7 @@ pub(super) static ROOT: Keys = Keys {
     required: &[],
     keys: &[&[
         table("log", &LOG),
+        table("notify", &NOTIFY),
         table("defaults", &DEFAULTS),
         Key {
             name: "session",
@@ -81,6 +82,26 @@ static LOG: Keys = Keys {
                 words: || words(LogFormat::WORDS),
                 default: || default_word(LogFormat::WORDS),
             },
+        },
+    ]],
+};
+
+static NOTIFY: Keys = Keys {
+    name: "notify",
+    place: "[notify]",
+    about: "Notices on the desktop, only of what a person must do or know.",
+    example: "desktop = false",
+    required: &[],
+    keys: &[&[
+        Key {
+            name: "desktop",
+            about: "Whether there are any: a login is needed, a session is lost, or has been away for long and is back.",
+            value: Value::Flag { default: true },
+        },
+        Key {
+            name: "lost_after",
+            about: "A session that is away for so long is worth a notice.",
+            value: Value::Span(limits(1000, HOUR, false), || NotifySettings::default().lost_after),
         },
     ]],
 };
@@ -267,7 +288,7 @@ static BACKOFF: Keys = Keys {
 const WAIT: Limits = limits(1, HOUR, false);
 
 /// All tables that a key may belong in; the one to be named first comes first.
-pub(super) const TABLES: &[&Keys] = &[&LOG, &SESSION, &FORWARD, &BACKOFF, &TIMINGS, &DEFAULTS];
+pub(super) const TABLES: &[&Keys] = &[&LOG, &NOTIFY, &SESSION, &FORWARD, &BACKOFF, &TIMINGS, &DEFAULTS];
 
 const fn text(name: &'static str, about: &'static str, longest: usize, example: &'static str) -> Key {
     Key {

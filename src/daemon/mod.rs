@@ -1,11 +1,13 @@
 //! The daemon: every session in a task of its own, the control socket, signals and systemd.
 
 mod alone;
+mod desktop;
 mod error;
 mod heart;
 mod log;
 mod logind;
 mod machine;
+mod notices;
 mod notify;
 mod proxy;
 mod registry;

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
 
+use super::notices::Plan;
 use super::notify;
 use super::registry::{Entry, ReloadAnswer};
 use super::run::{Daemon, Happening};
@@ -42,7 +43,7 @@ impl Daemon {
             Step::Loaded(asker, Ok(settings)) => self.end_what_changed(asker, *settings),
             Step::Loaded(asker, Err(error)) => {
                 let problems = error_chain(&error);
-                tracing::error!("the configuration is wrong, so nothing has changed:\n{problems}");
+                tracing::error!(name: "reload_refused", "the configuration is wrong, so nothing has changed:\n{problems}");
                 self.registry.reloaded(false, &problems);
                 answer(asker, Err(ReloadError::Wrong(problems)));
                 self.notify_ready();
@@ -98,9 +99,10 @@ impl Daemon {
         }
         self.registry.replace(entries);
         self.follow_log_settings(&settings);
+        self.desktop.follow(Plan::of(&settings));
         self.settings = settings;
         let summary = summary(changes);
-        tracing::info!("configuration reloaded: {summary}");
+        tracing::info!(name: "reloaded", "configuration reloaded: {summary}");
         let status = self.registry.reloaded(true, &summary);
         answer(asker, Ok(status));
         self.notify_ready();

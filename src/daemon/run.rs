@@ -13,9 +13,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::{JoinError, JoinSet};
 use tokio_util::sync::CancellationToken;
 
+use super::desktop::Desktop;
 use super::heart::{Beat, Heart};
 use super::log::LogControl;
 use super::machine::Machine;
+use super::notices::Plan;
 use super::registry::{Asked, Entry, ProxyAsked, Registry, ReloadAnswer};
 use super::reload::Step;
 use super::signals::{Signals, Wish};
@@ -55,6 +57,7 @@ pub async fn run(settings: Settings, options: Options) -> Result<(), DaemonError
     let signals = Signals::listen().map_err(DaemonError::Signals)?;
     let socket = ControlSocket::bind(&options.socket)?;
     tracing::info!(
+        name: "daemon_started",
         version = env!("CARGO_PKG_VERSION"),
         control_socket = %options.socket.display(),
         "holding {}",
@@ -96,6 +99,7 @@ pub(super) struct Daemon {
     /// SIGHUP came while a reload was under way.
     reload_again: bool,
     machine: Machine,
+    pub(super) desktop: Desktop,
     /// The control server.
     control: JoinSet<()>,
     control_end: CancellationToken,
@@ -149,12 +153,14 @@ impl Daemon {
         };
         let (registry, asked) = Registry::new(Clock, board.clone(), Arc::clone(&options.log));
         let control_end = CancellationToken::new();
+        let desktop = Desktop::start(&board, Plan::of(&settings));
         let mut daemon = Self {
             options,
             settings,
             signals,
             registry: registry.clone(),
             phases: board.watch(),
+            desktop,
             heart: Heart::new(sd_notify::watchdog_enabled()),
             told: String::new(),
             board,
@@ -324,7 +330,7 @@ impl Daemon {
         }
         self.control_end.cancel();
         while self.control.join_next().await.is_some() {}
-        tracing::info!("stopped");
+        tracing::info!(name: "daemon_stopped", "stopped");
         Ok(())
     }
 }

@@ -205,7 +205,7 @@ impl Keeper {
             Err(error) => {
                 let text = error.to_string();
                 if before != Some(text.as_str()) {
-                    tracing::warn!(session = self.session, "{text}");
+                    tracing::warn!(name: "cannot_listen", session = self.session, "{text}");
                 }
                 State::Down(text)
             }

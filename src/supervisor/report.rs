@@ -51,9 +51,9 @@ pub fn status_without_task(settings: &SessionSettings, cause: &str) -> SessionSt
 pub(super) fn log_phase(session: &str, from: Phase, to: Phase, cause: &str) {
     let cause = printable(cause);
     if level(from, to) == Level::WARN {
-        tracing::warn!(session, from = from.name(), cause, "{to}");
+        tracing::warn!(name: "phase", session, from = from.name(), cause, "{to}");
     } else {
-        tracing::info!(session, from = from.name(), cause, "{to}");
+        tracing::info!(name: "phase", session, from = from.name(), cause, "{to}");
     }
 }
 
@@ -71,6 +71,7 @@ pub(super) fn log_terminated(session: &str, session_id: &str, failure: Option<&F
     match failure {
         None => tracing::info!(session, session_id, "session terminated"),
         Some(failure) => tracing::warn!(
+            name: "not_terminated",
             session,
             session_id,
             cause = printable(&failure.text),

@@ -1,9 +1,12 @@
-//! Log lines on standard error: one for each change a user can notice, more on request.
+//! Log lines on standard error, or in the journal behind it: one for each change a user can notice, more on request.
 //!
 //! What dependencies say below INFO is never written, whatever is asked for: the AWS SDK's TRACE holds whole answers
 //! with their tokens, hyper's and tungstenite's the payload.
 
+mod journal;
+
 use std::io::IsTerminal;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tracing::{Level, Metadata};
@@ -13,6 +16,7 @@ use tracing_subscriber::reload::Handle;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
+use self::journal::Journal;
 use crate::config::LogFormat;
 use crate::daemon::LogControl;
 
@@ -48,7 +52,8 @@ pub struct LogHandle {
 }
 
 /// Starts logging to standard error. `level` is one word for autossm itself, or directives of [`EnvFilter`]; colours on
-/// a terminal only, no timestamps where the journal adds its own.
+/// a terminal only. Where systemd has connected standard error to the journal, the journal gets each line with its
+/// fields.
 ///
 /// # Errors
 /// [`LoggingError`].
@@ -57,7 +62,10 @@ pub fn start(level: &str, format: LogFormat) -> Result<Arc<LogHandle>, LoggingEr
     let lines = fmt::layer().with_writer(std::io::stderr);
     let lines = match format {
         LogFormat::Json => lines.json().flatten_event(true).boxed(),
-        LogFormat::Auto if writes_to_journal() => lines.with_ansi(false).without_time().boxed(),
+        LogFormat::Auto if writes_to_journal() => match Journal::new(Path::new(journal::SOCKET)) {
+            Ok(journal) => journal.boxed(),
+            Err(_) => lines.with_ansi(false).without_time().boxed(),
+        },
         LogFormat::Auto | LogFormat::Human => lines.with_ansi(wants_colour()).boxed(),
     };
     tracing_subscriber::registry()

@@ -5,6 +5,7 @@
 mod data_channel;
 mod event;
 mod lateness;
+mod outgoing;
 mod settle;
 
 pub use data_channel::{DataChannel, RestoredChannel};

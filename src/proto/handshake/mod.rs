@@ -28,19 +28,21 @@ pub enum Handshake {
 pub struct Agreement {
     /// The agent's version.
     pub agent: AgentVersion,
-    /// Its text, for people.
+    /// Its text, for people; empty when it was not said.
     pub agent_version: String,
     /// How the bytes of local connections travel.
     pub carriage: Carriage,
 }
 
-/// How the bytes of local connections travel in a Port session. The document and the agent's age decide it.
+/// What a session carries. The document and the agent's age decide it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carriage {
     /// Many connections in frames of smux.
     Multiplexed,
     /// The bytes of one connection as they are, which is all that such a session carries.
     Raw,
+    /// A terminal, or the output of a command.
+    Shell,
 }
 
 /// Why a handshake cannot succeed. The session is over.
@@ -52,11 +54,11 @@ pub enum HandshakeError {
     /// Complete before any request.
     #[error("agent completed a handshake that it had not begun")]
     NotBegun,
-    /// The session is of another kind than a port.
-    #[error("session type {0:?} is not a port session: check the document and its parameters")]
+    /// The session is of a kind that nobody knows.
+    #[error("session type {0:?} is not a port session, shell or command: check the document and its parameters")]
     SessionType(String),
     /// The agent wants something this client cannot do.
-    #[error("agent asks for {0}, which this version does not support for port sessions")]
+    #[error("agent asks for {0}, which this version does not support")]
     Action(String),
     /// The agent knows no remote hosts: it would connect to a port of its own machine instead.
     #[error("SSM agent {0} is too old for forwards to another host: update it to 3.2.1041.0 or later")]
@@ -75,6 +77,15 @@ pub struct Step {
 }
 
 impl Handshake {
+    /// That of a session without one: shells and interactive commands without encryption begin with their output.
+    pub const fn absent() -> Self {
+        Self::Complete(Agreement {
+            agent: AgentVersion::UNSAID,
+            agent_version: String::new(),
+            carriage: Carriage::Shell,
+        })
+    }
+
     /// Takes a message of the payload types 5 or 7.
     ///
     /// # Errors
@@ -179,7 +190,7 @@ fn answer(payload: &[u8], client_version: &str) -> Result<Step, HandshakeError> 
     })
 }
 
-/// A Port session: multiplexed if the document and the agent know how, else the bytes of one connection.
+/// A shell, a command, or a Port session: multiplexed if the document and the agent know how, else the bytes of one connection.
 fn accept_session_type(
     parameters: &serde_json::Value,
     agent: AgentVersion,
@@ -187,8 +198,10 @@ fn accept_session_type(
 ) -> Result<Carriage, HandshakeError> {
     let text = |value: Option<&serde_json::Value>| word(value.and_then(|value| value.as_str()).unwrap_or_default());
     let session_type = text(parameters.get("SessionType"));
-    if session_type != "Port" {
-        return Err(HandshakeError::SessionType(session_type));
+    match session_type.as_str() {
+        "Port" => {}
+        "Standard_Stream" | "InteractiveCommands" | "NonInteractiveCommands" => return Ok(Carriage::Shell),
+        _ => return Err(HandshakeError::SessionType(session_type)),
     }
     let property = |name: &str| {
         let properties = parameters.get("Properties");
@@ -264,18 +277,19 @@ mod tests {
             let ssh = asks("3.3.1142.0", "Port", properties);
             assert_eq!(carriage(&ssh), Ok(Carriage::Raw), "{properties}");
         }
+        for kind in ["Standard_Stream", "InteractiveCommands", "NonInteractiveCommands"] {
+            let shell = asks("3.0.100.0", kind, "null");
+            assert_eq!(carriage(&shell), Ok(Carriage::Shell), "{kind}");
+        }
         let remote = asks("3.0.196.0", "Port", r#"{"type":"LocalPortForwarding","host":"db"}"#);
         let too_old = HandshakeError::AgentTooOld("3.0.196.0".to_owned());
         assert_eq!(carriage(&remote), Err(too_old));
     }
 
     #[test]
-    fn what_is_no_port_session_is_refused_with_a_reason() {
-        let shell = begin(&asks("3.3.1142.0", "Standard_Stream", "null")).unwrap();
-        assert_eq!(
-            shell.refused,
-            Some(HandshakeError::SessionType("Standard_Stream".to_owned()))
-        );
+    fn what_nobody_knows_is_refused_with_a_reason() {
+        let other = begin(&asks("3.3.1142.0", "Video", "null")).unwrap();
+        assert_eq!(other.refused, Some(HandshakeError::SessionType("Video".to_owned())));
         let kms = br#"{"AgentVersion":"3.3.1142.0","RequestedClientActions":[{"ActionType":"KMSEncryption","ActionParameters":{}}]}"#;
         let response = begin(kms).unwrap().response.unwrap();
         assert!(String::from_utf8_lossy(&response).contains(r#""ActionStatus":3"#));

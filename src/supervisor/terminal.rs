@@ -192,7 +192,7 @@ impl Supervisor<'_> {
     /// The remote side has ended the session, and all it has written was handed on.
     pub(super) fn shell_finished(&mut self) {
         let snapshot = self.session.snapshot();
-        let ordinary = snapshot.phase == Phase::Attached || snapshot.cause == CLOSED;
+        let ordinary = snapshot.phase == Phase::Attached || snapshot.cause.starts_with(CLOSED);
         let cause = if ordinary { String::new() } else { snapshot.cause };
         self.shell_end(ProxyEndKind::Closed, &cause, self.clock.now());
     }
@@ -272,20 +272,22 @@ impl ShellFace {
             return;
         }
         self.tick = Some(now.after(TICK));
-        let mut text = format!("[autossm] {name}: {}", describe(snapshot, now));
-        match self.typed {
-            0 => {}
-            1 => text.push_str(" | 1 keystroke waits"),
-            typed => text.push_str(&format!(" | {typed} keystrokes wait")),
-        }
+        let typed = match self.typed {
+            0 => String::new(),
+            1 => "; 1 keystroke waits".to_owned(),
+            typed => format!("; {typed} keystrokes wait"),
+        };
+        // What matters most first: a terminal may be narrow.
+        let (state, cause) = describe(snapshot, now);
+        let text = format!("[autossm] {name}: {state}{typed}{cause}");
         self.terminal.set_status(Some(printable(&text)));
     }
 }
 
-/// How the session is, in a line.
-fn describe(snapshot: &Snapshot, now: Timestamp) -> String {
+/// How the session is, and why, in a line.
+fn describe(snapshot: &Snapshot, now: Timestamp) -> (String, String) {
     if snapshot.phase == Phase::Attached {
-        return "the instance is away".to_owned();
+        return ("the instance is away".to_owned(), String::new());
     }
     let attempt = match snapshot.next_attempt {
         Some(at) => format!(
@@ -295,5 +297,5 @@ fn describe(snapshot: &Snapshot, now: Timestamp) -> String {
         ),
         None => String::new(),
     };
-    format!("{}{attempt}: {}", snapshot.phase, snapshot.cause)
+    (format!("{}{attempt}", snapshot.phase), format!("; {}", snapshot.cause))
 }

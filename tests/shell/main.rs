@@ -12,6 +12,7 @@ use std::path::Path;
 use autossm::status::SessionStatus;
 use autossm_proto::session::Phase;
 use autossm_sim::{Config, Fault, LinkFault, Port, PortFault, Side, Simulator};
+use rustix::process::{Pid, Signal, kill_process};
 
 use support::daemon::Daemon;
 
@@ -73,4 +74,9 @@ impl Bench {
 
 fn program() -> &'static Path {
     Path::new(env!("CARGO_BIN_EXE_autossm"))
+}
+
+fn kill(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
 }

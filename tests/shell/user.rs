@@ -123,6 +123,14 @@ impl User {
         self.sees(text, |screen| screen.contents().contains(text)).await;
     }
 
+    /// Looks until this text is nowhere.
+    pub(crate) async fn gone(&mut self, text: &str) {
+        self.sees(&format!("the end of {text:?}"), |screen| {
+            !screen.contents().contains(text)
+        })
+        .await;
+    }
+
     /// Takes what the program writes next.
     async fn look(&mut self) {
         let mut buffer = vec![0; 64 * 1024];

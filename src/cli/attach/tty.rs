@@ -47,7 +47,8 @@ impl Raw {
         *lock(&BEFORE) = Some(before);
         // From here on `Drop` restores it, whatever this says.
         let guard = Self(());
-        tcsetattr(io::stdin(), OptionalActions::Flush, &raw)?;
+        // What was typed ahead stays.
+        tcsetattr(io::stdin(), OptionalActions::Now, &raw)?;
         Ok(guard)
     }
 
@@ -82,7 +83,9 @@ fn restore(writable: bool) {
         // A terminal that is gone cannot be put back.
         drop(written);
     }
-    drop(tcsetattr(io::stdin(), OptionalActions::Drain, &before));
+    if let Err(error) = tcsetattr(io::stdin(), OptionalActions::Drain, &before) {
+        tracing::debug!(%error, "the terminal cannot be put back");
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

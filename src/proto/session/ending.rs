@@ -51,8 +51,8 @@ impl Session {
 
     /// The AWS session has ended, not by us.
     pub(super) fn end_gone(&mut self, mut cause: String, now: Timestamp) {
-        let single = self.live.as_ref().filter(|live| live.workload.is_single());
-        if single.is_some_and(|live| live.repeated.is_some_and(|at| now.since(at) < DOUBTFUL)) {
+        let raw = self.live.as_ref().filter(|live| live.workload.is_raw());
+        if raw.is_some_and(|live| live.repeated.is_some_and(|at| now.since(at) < DOUBTFUL)) {
             cause.push_str(DOUBTFUL_CAUSE);
         }
         self.end(&cause, false, now);

@@ -63,6 +63,11 @@ impl Workload {
         matches!(self, Self::Raw(_) | Self::Shell(_))
     }
 
+    /// It carries the bytes of a connection as they are.
+    pub(super) const fn is_raw(&self) -> bool {
+        matches!(self, Self::Raw(_))
+    }
+
     /// Whether a local connection has ever had a session for a single one.
     pub(super) fn is_taken(&self) -> bool {
         match self {

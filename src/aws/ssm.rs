@@ -103,14 +103,23 @@ pub(super) struct SsmControlPlane {
 /// What StartSession is given besides its target.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct StartRequest {
-    document: &'static str,
-    parameters: Vec<(&'static str, String)>,
+    /// None: the account's shell.
+    document: Option<String>,
+    parameters: Vec<(String, Vec<String>)>,
     reason: Option<String>,
 }
 
 impl StartRequest {
     fn new(session: &SessionSettings) -> Self {
-        let (document, parameters) = document(&session.forward);
+        let (document, parameters) = match (&session.shell, &session.forward) {
+            (Some(shell), _) => (shell.document.clone(), shell.parameters.clone()),
+            (None, Some(forward)) => {
+                let (document, parameters) = document(forward);
+                let listed = |(name, value): (&str, String)| (name.to_owned(), vec![value]);
+                (Some(document.to_owned()), parameters.into_iter().map(listed).collect())
+            }
+            (None, None) => (None, Vec::new()),
+        };
         Self {
             document,
             parameters,
@@ -151,10 +160,10 @@ impl SsmControlPlane {
             .client()
             .start_session()
             .target(target)
-            .document_name(self.request.document)
+            .set_document_name(self.request.document.clone())
             .set_reason(self.request.reason.clone());
         for (name, value) in &self.request.parameters {
-            call = call.parameters(*name, vec![value.clone()]);
+            call = call.parameters(name, value.clone());
         }
         let answer = calls.answered(Action::Start, call.send().await);
         self.target.started(&answer);

@@ -14,13 +14,15 @@ fn settings(host: Option<&str>, listen: Vec<Listen>) -> SessionSettings {
     SessionSettings {
         name: "db".to_owned(),
         target: "i-0123456789abcdef0".to_owned(),
-        forward: ForwardSettings {
+        forward: Some(ForwardSettings {
             listen,
             host: host.map(ToOwned::to_owned),
             port: 5432,
             allow_remote_clients: false,
             document: Document::PortForwarding,
-        },
+        }),
+        shell: None,
+        on_demand: false,
         profile: None,
         region: Some("eu-west-1".to_owned()),
         endpoint_url: None,
@@ -101,13 +103,13 @@ fn error_body(code: &str) -> String {
 #[test]
 fn the_document_follows_the_forward() {
     let tcp = Listen::Tcp("127.0.0.1:5433".parse().unwrap());
-    let (name, parameters) = document(&settings(None, vec![tcp]).forward);
+    let (name, parameters) = document(&settings(None, vec![tcp]).forward.unwrap());
     assert_eq!(name, "AWS-StartPortForwardingSession");
     let local = ("localPortNumber", "5433".to_owned());
     assert_eq!(parameters, [("portNumber", "5432".to_owned()), local]);
 
     let unix = Listen::Unix("/run/x".into());
-    let (name, parameters) = document(&settings(Some("db.internal"), vec![unix]).forward);
+    let (name, parameters) = document(&settings(Some("db.internal"), vec![unix]).forward.unwrap());
     assert_eq!(name, "AWS-StartPortForwardingSessionToRemoteHost");
     assert!(parameters.contains(&("host", "db.internal".to_owned())));
     assert!(parameters.contains(&("localPortNumber", "0".to_owned())));

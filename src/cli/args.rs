@@ -7,7 +7,7 @@ use autossm_proto::session::Phase;
 use clap::{Args, Parser, Subcommand};
 
 use crate::config::{Environment, LogFormat, PathError};
-use crate::control::Client;
+use crate::control::{Client, Whose};
 
 /// The exit codes, for `--help`; `exit.rs` is where they are decided.
 const EXIT_CODES: &str = "\
@@ -22,7 +22,7 @@ Exit codes:
   77  the session needs a login to AWS
   78  the configuration is wrong";
 
-/// autossh for AWS Session Manager: port forwards that survive every network drop.
+/// autossh for AWS Session Manager: port forwards and shells that survive every network drop.
 #[derive(Debug, Parser)]
 #[command(name = "autossm", version, after_help = EXIT_CODES)]
 pub(super) struct Cli {
@@ -52,6 +52,8 @@ pub(super) enum Command {
     Reload(DaemonArgs),
     /// Wait until a session is in a phase
     Wait(WaitArgs),
+    /// Connect this terminal to a shell; detaching leaves it running
+    Attach(AttachArgs),
     /// Carry standard input and output to a port of a target: ssh's ProxyCommand
     Proxy(ProxyArgs),
     /// Print what makes ssh use it, for ~/.ssh/config
@@ -195,15 +197,8 @@ pub(super) struct ProxyArgs {
     /// The port on the target
     #[arg(default_value_t = 22, value_parser = clap::value_parser!(u16).range(1..))]
     pub(super) port: u16,
-    /// The profile of AWS's shared configuration [default: AWS_PROFILE, or the configuration's]
-    #[arg(long, value_name = "NAME")]
-    pub(super) profile: Option<String>,
-    /// The region [default: AWS_REGION, or the configuration's]
-    #[arg(long, value_name = "REGION")]
-    pub(super) region: Option<String>,
-    /// Another endpoint for the ssm service [default: AWS_ENDPOINT_URL_SSM, or the configuration's]
-    #[arg(long, value_name = "URL")]
-    pub(super) endpoint_url: Option<String>,
+    #[command(flatten)]
+    pub(super) account: AccountArgs,
     /// Hold the session in this process, whether a daemon runs or not
     #[arg(long)]
     pub(super) no_daemon: bool,
@@ -214,6 +209,63 @@ pub(super) struct ProxyArgs {
     pub(super) config: ConfigArg,
     #[command(flatten)]
     pub(super) socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AttachArgs {
+    /// The name of a shell that the daemon holds, or a target to start one on [default: the only shell there is]
+    pub(super) target: Option<String>,
+    /// Only look: nothing that is typed is passed on
+    #[arg(long)]
+    pub(super) read_only: bool,
+    /// The document of a shell that is started [default: the account's]
+    #[arg(long, value_name = "NAME")]
+    pub(super) document: Option<String>,
+    /// A parameter of that document; may be given several times
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
+    pub(super) parameters: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(super) account: AccountArgs,
+    #[command(flatten)]
+    pub(super) socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AccountArgs {
+    /// The profile of AWS's shared configuration [default: AWS_PROFILE, or the configuration's]
+    #[arg(long, value_name = "NAME")]
+    profile: Option<String>,
+    /// The region [default: AWS_REGION, or the configuration's]
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+    /// Another endpoint for the ssm service [default: AWS_ENDPOINT_URL_SSM, or the configuration's]
+    #[arg(long, value_name = "URL")]
+    endpoint_url: Option<String>,
+}
+
+impl AccountArgs {
+    /// Whose session is asked for: by the command line, else by the environment.
+    pub(super) fn whose(&self) -> Whose {
+        Whose {
+            profile: self.profile.clone(),
+            region: self.region.clone(),
+            endpoint_url: self.endpoint_url.clone(),
+            default_profile: variable("AWS_PROFILE"),
+            default_region: variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")),
+            default_endpoint_url: variable("AWS_ENDPOINT_URL_SSM").or_else(|| variable("AWS_ENDPOINT_URL")),
+        }
+    }
+}
+
+/// An empty variable is one that is not set.
+pub(super) fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
+}
+
+/// `NAME=VALUE`.
+fn parameter(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE")?;
+    Ok((name.to_owned(), value.to_owned()))
 }
 
 #[derive(Debug, Args)]

@@ -35,16 +35,21 @@ pub(super) fn check(args: &CheckArgs) -> anyhow::Result<Exit> {
 }
 
 fn row(session: &SessionSettings) -> [String; 7] {
-    let forward = &session.forward;
-    let listen: Vec<String> = forward.listen.iter().map(ToString::to_string).collect();
-    let host = forward.host.as_deref().unwrap_or("the target");
+    let (listen, leads_to) = match &session.forward {
+        Some(forward) => {
+            let listen: Vec<String> = forward.listen.iter().map(ToString::to_string).collect();
+            let host = forward.host.as_deref().unwrap_or("the target");
+            (listen.join(", "), format!("{host}:{}", forward.port))
+        }
+        None => (format!("autossm attach {}", session.name), "a shell".to_owned()),
+    };
     let or_default = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".to_owned());
     let on_exit = OnExit::WORDS.iter().find(|(_, value)| *value == session.on_exit);
     [
         session.name.clone(),
         session.target.clone(),
-        listen.join(", "),
-        format!("{host}:{}", forward.port),
+        listen,
+        leads_to,
         or_default(&session.profile),
         or_default(&session.region),
         on_exit.map_or("-", |(word, _)| *word).to_owned(),

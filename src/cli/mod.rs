@@ -3,6 +3,7 @@
 //! One file a command; `output` is the only writer to standard output, `exit` knows every exit code.
 
 mod args;
+mod attach;
 mod check;
 mod doctor;
 mod events;
@@ -73,6 +74,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Stop(args) => order::give(&args, Order::Stop),
         Command::Reload(args) => reload::reload(&args),
         Command::Wait(args) => wait::wait(&args),
+        Command::Attach(args) => attach::attach(&args),
         Command::Proxy(args) => proxy::proxy(&args),
         Command::SshConfig(args) => ssh_config::ssh_config(&args),
         Command::Sessions(args) => sessions::sessions(&args),

@@ -8,7 +8,7 @@ use std::os::unix::net::UnixStream;
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::args::ProxyArgs;
+use super::args::{ProxyArgs, variable};
 use super::exit::Exit;
 use super::relay::{Ended, is_interactive, relay};
 use super::{output, runtime};
@@ -62,18 +62,8 @@ fn request(args: &ProxyArgs) -> ProxyRequest {
     ProxyRequest {
         target: args.target.clone(),
         port: args.port,
-        profile: args.profile.clone(),
-        region: args.region.clone(),
-        endpoint_url: args.endpoint_url.clone(),
-        default_profile: variable("AWS_PROFILE"),
-        default_region: variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")),
-        default_endpoint_url: variable("AWS_ENDPOINT_URL_SSM").or_else(|| variable("AWS_ENDPOINT_URL")),
+        whose: args.account.whose(),
     }
-}
-
-/// An empty variable is one that is not set.
-fn variable(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.trim().is_empty())
 }
 
 fn through_daemon(args: &ProxyArgs, client: &Client, proxied: &Proxied) -> anyhow::Result<Exit> {

@@ -16,6 +16,7 @@ fn session(name: &str) -> SessionStatus {
         name: name.to_owned(),
         target: "i-0123456789abcdef0".to_owned(),
         phase: Phase::Attached,
+        shell: false,
         on_demand: false,
         phase_for_ms: 182_000,
         cause: "the agent has answered".to_owned(),

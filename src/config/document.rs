@@ -102,6 +102,11 @@ impl<'t> Table<'t> {
         &self.at
     }
 
+    /// Its own path in the whole file.
+    pub(super) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// What the vocabulary says about `key`.
     pub(super) fn vocabulary(&self, key: &str) -> Option<&'static Key> {
         self.keys.all().find(|known| known.name == key)
@@ -144,7 +149,17 @@ impl<'t> Table<'t> {
 
     /// One string or a list of them, such as `example`.
     pub(super) fn texts(&mut self, key: &str, example: &str, problems: &mut Problems) -> Vec<Entry<String>> {
-        let Some(entry) = self.take(key) else {
+        debug_assert!(
+            self.keys.has(key),
+            "{key} is not in the vocabulary of {}",
+            self.keys.name
+        );
+        self.texts_of(key, example, problems)
+    }
+
+    /// The same of a key that need not be in the vocabulary.
+    fn texts_of(&mut self, key: &str, example: &str, problems: &mut Problems) -> Vec<Entry<String>> {
+        let Some(entry) = self.take_any(key) else {
             return Vec::new();
         };
         if !matches!(entry.value, DeValue::Array(_)) {
@@ -172,6 +187,24 @@ impl<'t> Table<'t> {
                 text_of(entry, problems)
             })
             .collect()
+    }
+
+    /// All that stands below `key`, each a string or a list of them, in the order of their names.
+    pub(super) fn named(&mut self, key: &str, problems: &mut Problems) -> Vec<(String, Vec<Entry<String>>)> {
+        let Some(entry) = self.take(key) else {
+            return Vec::new();
+        };
+        let hint = format!("write {key} = {{ NAME = \"value\" }}");
+        let Some(mut table) = table_of(self.keys, entry, &hint, problems) else {
+            return Vec::new();
+        };
+        let mut names: Vec<String> = table.items.iter().map(|item| item.key.clone()).collect();
+        names.sort();
+        let read = |name: String| {
+            let texts = table.texts_of(&name, "\"value\"", problems);
+            (name, texts)
+        };
+        names.into_iter().map(read).collect()
     }
 
     pub(super) fn flag(&mut self, key: &str, problems: &mut Problems) -> Option<Entry<bool>> {
@@ -316,6 +349,10 @@ impl<'t> Table<'t> {
             "{key} is not in the vocabulary of {}",
             self.keys.name
         );
+        self.take_any(key)
+    }
+
+    fn take_any(&mut self, key: &str) -> Option<Entry<DeValue<'t>>> {
         let index = self.items.iter().position(|item| item.key == key)?;
         let item = self.items.swap_remove(index);
         Some(Entry {

@@ -9,7 +9,7 @@ use super::document::{Entry, Table};
 use super::keys::Key;
 use super::problem::{Problems, Span};
 use super::settings::{LogFormat, LogLevel, ON_END_WORDS, OnExit, START_WORDS};
-use super::vocabulary::{PAYLOAD_LIMIT, PORT, SPANS};
+use super::vocabulary::{PAYLOAD_LIMIT, PORT, SCROLLBACKS, SPANS};
 
 /// One file, or what several of them say together.
 #[derive(Debug, Default)]
@@ -64,6 +64,7 @@ pub(super) struct Session {
     pub(super) name: Entry<String>,
     pub(super) target: Option<Entry<String>>,
     pub(super) forward: Option<Forward>,
+    pub(super) shell: Option<Shell>,
     pub(super) reason: Option<Entry<String>>,
     pub(super) common: Common,
 }
@@ -75,6 +76,17 @@ pub(super) struct Forward {
     pub(super) host: Option<Entry<String>>,
     pub(super) port: Option<Entry<u64>>,
     pub(super) allow_remote_clients: Option<Entry<bool>>,
+}
+
+/// `shell`.
+#[derive(Debug)]
+pub(super) struct Shell {
+    /// Where it was written.
+    pub(super) at: Span,
+    pub(super) path: String,
+    pub(super) document: Option<Entry<String>>,
+    pub(super) parameters: Vec<(String, Vec<Entry<String>>)>,
+    pub(super) scrollback: Option<Entry<u64>>,
 }
 
 impl File {
@@ -146,16 +158,16 @@ pub(super) fn read(mut root: Table<'_>, problems: &mut Problems) -> File {
 }
 
 fn read_session(name: Entry<String>, mut table: Table<'_>, problems: &mut Problems) -> Session {
-    for (key, example) in [
-        ("target", "target = \"i-0123456789abcdef0\""),
-        ("forward", "forward = { listen = \"127.0.0.1:5432\", port = 5432 }"),
-    ] {
-        require(&table, &name.at, key, example, problems);
+    require(&table, &name.at, "target", "target = \"i-0123456789abcdef0\"", problems);
+    if !table.has("shell") {
+        let example = "forward = { listen = \"127.0.0.1:5432\", port = 5432 }, or shell = {}";
+        require(&table, &name.at, "forward", example, problems);
     }
     let target = table.text("target", problems);
     let forward = table
         .table("forward", problems)
         .map(|table| read_forward(table, problems));
+    let shell = table.table("shell", problems).map(|table| read_shell(table, problems));
     let reason = table.text("reason", problems);
     let common = read_common(&mut table, problems);
     table.finish(problems);
@@ -163,6 +175,7 @@ fn read_session(name: Entry<String>, mut table: Table<'_>, problems: &mut Proble
         name,
         target,
         forward,
+        shell,
         reason,
         common,
     }
@@ -210,6 +223,18 @@ fn read_forward(mut table: Table<'_>, problems: &mut Problems) -> Forward {
     };
     table.finish(problems);
     forward
+}
+
+fn read_shell(mut table: Table<'_>, problems: &mut Problems) -> Shell {
+    let shell = Shell {
+        at: table.at().clone(),
+        path: table.path().to_owned(),
+        document: table.text("document", problems),
+        parameters: table.named("parameters", problems),
+        scrollback: table.integer("scrollback", SCROLLBACKS, problems),
+    };
+    table.finish(problems);
+    shell
 }
 
 /// Notes that `key` is missing; `at` is where its table was named.

@@ -39,6 +39,8 @@ pub(super) enum Value {
     Text { longest: usize, example: &'static str },
     /// A string or a list of them.
     Texts { example: &'static str },
+    /// Strings or lists of them, each under a name that is not ours.
+    Named { example: &'static str },
     /// One of some words.
     Word {
         words: fn() -> Vec<&'static str>,
@@ -106,6 +108,7 @@ impl Key {
             Value::Wait(limits, field) => Some((limits, Some(field(&BackoffSettings::default())))),
             Value::Text { .. }
             | Value::Texts { .. }
+            | Value::Named { .. }
             | Value::Word { .. }
             | Value::Flag { .. }
             | Value::Integer { .. }
@@ -128,6 +131,7 @@ impl Keys {
             Value::Table(keys) | Value::Tables(keys) => Some(keys),
             Value::Text { .. }
             | Value::Texts { .. }
+            | Value::Named { .. }
             | Value::Word { .. }
             | Value::Flag { .. }
             | Value::Integer { .. }

@@ -33,12 +33,12 @@ mod tests;
 
 pub use diff::{Changes, diff};
 pub use load::{LoadError, assemble, find, load, parse};
-pub use on_demand::{OnDemand, Otherwise, Refused, settings_on_demand};
+pub use on_demand::{OnDemand, Otherwise, Refused, Wanted, settings_on_demand};
 pub use paths::{Environment, PathError};
 pub use problem::{Invalid, Line, Place, Problem, Source};
 pub use schema::schema;
 pub use settings::{
     BackoffSettings, Defaults, Document, ForwardSettings, Listen, LogFormat, LogLevel, LogSettings, NotifySettings,
-    OnExit, SessionSettings, Settings,
+    OnExit, SCROLLBACK, SessionSettings, Settings, ShellSettings,
 };
 pub use validate::is_session_name;

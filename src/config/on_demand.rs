@@ -1,19 +1,19 @@
-//! Settings of a session that is made on demand, for one `autossm proxy`.
+//! Settings of a session that is made on demand, for one `autossm proxy`, `attach` or `exec`.
 
-use autossm_proto::session::{OnEnd, StartWhen};
+use autossm_proto::session::{OnEnd, Purpose, StartWhen};
 
 use super::aws_names::{endpoint_problem, region_problem, target_problem};
-use super::settings::{Document, ForwardSettings, OnExit, SessionSettings, Settings};
+use super::settings::{Document, ForwardSettings, OnExit, SessionSettings, Settings, ShellSettings};
 use super::validate::is_session_name;
 use super::vocabulary::{LONGEST_NAME, LONGEST_TARGET, LONGEST_URL, LONGEST_WORD};
 
-/// What `autossm proxy` asks for.
+/// What somebody asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OnDemand {
     /// The name of a configured session, or what StartSession is given.
     pub target: String,
-    /// The port of the destination on the target.
-    pub port: u16,
+    /// What for.
+    pub purpose: Wanted,
     /// The profile; none means the configured one.
     pub profile: Option<String>,
     /// The region; none means the configured one.
@@ -22,6 +22,26 @@ pub struct OnDemand {
     pub endpoint_url: Option<String>,
     /// The same, for what neither is asked for nor configured.
     pub otherwise: Otherwise,
+}
+
+/// What a session is wanted for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// One connection to this port of the target.
+    Port(u16),
+    /// A shell, or a command.
+    Shell(ShellSettings),
+}
+
+impl Wanted {
+    /// What such a session's name begins with.
+    const fn prefix(&self) -> &'static str {
+        match self {
+            Self::Port(_) => "ssh",
+            Self::Shell(shell) if shell.attended => "exec",
+            Self::Shell(_) => "shell",
+        }
+    }
 }
 
 /// What the environment of who asks says.
@@ -44,7 +64,7 @@ pub struct Refused {
 }
 
 /// The settings of a session for `wanted`: those of the configured session of that name, else the defaults. Its name is made
-/// by `free`, which is given a prefix. It is started once, and terminated when its connection ends.
+/// by `free`, which is given a prefix. It is started once, and terminated when its connection, shell or command ends.
 ///
 /// # Errors
 /// [`Refused`]: it is neither a configured session nor a target.
@@ -67,16 +87,22 @@ pub fn settings_on_demand(
     let mut protocol = known.map_or(&defaults.protocol, |session| &session.protocol).clone();
     protocol.once = true;
     (protocol.start, protocol.on_end) = (StartWhen::AtOnce, OnEnd::Stop);
+    let (forward, shell) = match &wanted.purpose {
+        Wanted::Port(port) => {
+            protocol.purpose = Purpose::Connections;
+            (Some(one_connection(*port)), None)
+        }
+        Wanted::Shell(shell) => {
+            protocol.purpose = Purpose::Shell;
+            (None, Some(shell.clone()))
+        }
+    };
     Ok(SessionSettings {
-        name: free(&prefix(&wanted.target)),
+        name: free(&prefix(wanted.purpose.prefix(), &wanted.target)),
         target: known.map_or(&wanted.target, |session| &session.target).clone(),
-        forward: ForwardSettings {
-            listen: Vec::new(),
-            host: None,
-            port: wanted.port,
-            allow_remote_clients: false,
-            document: Document::Ssh,
-        },
+        forward,
+        shell,
+        on_demand: true,
         profile: own(
             &wanted.profile,
             known.map(|session| &session.profile),
@@ -100,6 +126,16 @@ pub fn settings_on_demand(
         protocol,
         backoff: known.map_or(defaults.backoff, |session| session.backoff),
     })
+}
+
+const fn one_connection(port: u16) -> ForwardSettings {
+    ForwardSettings {
+        listen: Vec::new(),
+        host: None,
+        port,
+        allow_remote_clients: false,
+        document: Document::Ssh,
+    }
 }
 
 fn check(wanted: &OnDemand, known: bool) -> Result<(), Refused> {
@@ -151,13 +187,13 @@ fn check(wanted: &OnDemand, known: bool) -> Result<(), Refused> {
 }
 
 /// What a session for this target is called, without the number at its end.
-fn prefix(target: &str) -> String {
+fn prefix(kind: &str, target: &str) -> String {
     let allowed = |c: char| {
         let same = c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
         if same { c } else { '-' }
     };
     let shown: String = target.chars().map(allowed).collect();
-    let name: String = format!("ssh-{shown}")
+    let name: String = format!("{kind}-{shown}")
         .chars()
         .take(LONGEST_NAME.saturating_sub(8))
         .collect();
@@ -182,7 +218,7 @@ mod tests {
     fn wanted(target: &str) -> OnDemand {
         OnDemand {
             target: target.to_owned(),
-            port: 22,
+            purpose: Wanted::Port(22),
             profile: None,
             region: None,
             endpoint_url: None,
@@ -210,7 +246,8 @@ mod tests {
         assert_eq!(session.region.as_deref(), Some("us-east-1"));
         assert_eq!(session.reason.as_deref(), Some("why"));
         // Its forward is another matter: ssh is for the target itself.
-        assert_eq!((session.forward.host, session.forward.port), (None, 22));
+        let forward = session.forward.unwrap();
+        assert_eq!((forward.host, forward.port), (None, 22));
     }
 
     #[test]
@@ -272,7 +309,7 @@ mod tests {
     #[test]
     fn any_target_makes_a_name() {
         for target in ["ecs:cluster_task_runtime", "tag:Name=a b", &"x".repeat(300), "ä"] {
-            assert!(is_session_name(&format!("{}-9999999", prefix(target))));
+            assert!(is_session_name(&format!("{}-9999999", prefix("shell", target))));
         }
     }
 }

@@ -27,11 +27,12 @@ fn load(text: &str) -> Settings {
     parse(text, path, &Environment::default()).unwrap_or_else(|invalid| panic!("{invalid}"))
 }
 
-fn only_session(settings: &Settings) -> SessionSettings {
-    let [session] = &settings.sessions[..] else {
+/// The forward of the sample, and its shell.
+fn sessions(settings: &Settings) -> (SessionSettings, SessionSettings) {
+    let [shell, forward] = &settings.sessions[..] else {
         panic!("{settings:?}");
     };
-    session.clone()
+    (forward.clone(), shell.clone())
 }
 
 #[test]
@@ -41,14 +42,19 @@ fn the_sample_is_right_as_it_is_and_with_every_key_switched_on() {
     assert_eq!(plain.log, LogSettings::default());
     assert_eq!(plain.notify, full.notify);
     assert_eq!(plain.notify, NotifySettings::default());
-    let (plain, full) = (only_session(&plain), only_session(&full));
+    let ((plain, plain_shell), (full, full_shell)) = (sessions(&plain), sessions(&full));
+    assert_eq!(plain_shell.shell, Some(ShellSettings::default()));
+    let shell = full_shell.shell.unwrap();
+    assert_eq!(shell.parameters, [("command".to_owned(), vec!["top".to_owned()])]);
+    assert_eq!((shell.scrollback, shell.document.is_some()), (SCROLLBACK, true));
+    let host = |session: &SessionSettings| session.forward.clone().unwrap().host;
     // What has a default shows it; what has none shows an example.
     for (name, unset, set) in [
         ("profile", &plain.profile, &full.profile),
         ("region", &plain.region, &full.region),
         ("endpoint_url", &plain.endpoint_url, &full.endpoint_url),
         ("reason", &plain.reason, &full.reason),
-        ("host", &plain.forward.host, &full.forward.host),
+        ("host", &host(&plain), &host(&full)),
     ] {
         assert_eq!(*unset, None, "{name}");
         assert!(set.is_some(), "{name}");
@@ -60,7 +66,7 @@ fn the_sample_is_right_as_it_is_and_with_every_key_switched_on() {
         reason: None,
         ..full
     };
-    bare.forward.host = None;
+    bare.forward.as_mut().unwrap().host = None;
     for (name, field) in [
         ("session_timeout", &mut bare.protocol.session_timeout),
         ("max_duration", &mut bare.protocol.max_duration),
@@ -83,7 +89,7 @@ fn schema_keys(schema: &Json, table: &Json, path: &str, found: &mut BTreeSet<Str
         found.insert(format!("{path}.{key}"));
         schema_keys(schema, value, &format!("{path}.{key}"), found);
     }
-    if table["additionalProperties"].is_object() {
+    if table["additionalProperties"]["$ref"].is_string() {
         schema_keys(schema, &table["additionalProperties"], &format!("{path}.*"), found);
     }
 }
@@ -95,7 +101,7 @@ fn written_keys(table: &toml::Table, path: &str, found: &mut BTreeSet<String>) {
         if key != "*" {
             found.insert(path.clone());
         }
-        if let Some(table) = value.as_table() {
+        if let Some(table) = value.as_table().filter(|_| !path.ends_with(".parameters")) {
             written_keys(table, &path, found);
         }
     }
@@ -146,6 +152,7 @@ fn the_schema_has_the_defaults_the_sample_shows() {
         (&["defaults", "timings"], "timings"),
         (&["defaults", "timings", "backoff"], "backoff"),
         (&["session", "orders-db", "forward"], "forward"),
+        (&["session", "build", "shell"], "shell"),
     ] {
         let shown = path.iter().fold(&full, |table, key| table[*key].as_table().unwrap());
         for (key, property) in schema["definitions"][definition]["properties"].as_object().unwrap() {

@@ -63,6 +63,16 @@ fn property(key: &Key, definitions: &mut BTreeMap<&'static str, Json>) -> Json {
             ],
             "examples": [example],
         }),
+        Value::Named { example } => json!({
+            "type": "object",
+            "additionalProperties": {
+                "oneOf": [
+                    { "type": "string" },
+                    { "type": "array", "items": { "type": "string" }, "minItems": 1 },
+                ],
+            },
+            "examples": [{ "command": example }],
+        }),
         Value::Word { words, default } => json!({ "type": "string", "enum": words(), "default": default() }),
         Value::Flag { default } => json!({ "type": "boolean", "default": default }),
         Value::Integer { low, high, default } => {

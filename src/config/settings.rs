@@ -40,8 +40,12 @@ pub struct SessionSettings {
     pub name: String,
     /// An instance id, `mi-...`, `ecs:...`, or `tag:KEY=VALUE`, which is looked up at each start.
     pub target: String,
-    /// The port forward it carries.
-    pub forward: ForwardSettings,
+    /// The port forward it carries; none for a shell.
+    pub forward: Option<ForwardSettings>,
+    /// The shell it carries; none for a forward.
+    pub shell: Option<ShellSettings>,
+    /// It was made for somebody who asked for it, and is in no configuration.
+    pub on_demand: bool,
     /// The profile of AWS's shared configuration; none means the SDK's own choice.
     pub profile: Option<String>,
     /// The region; none means the SDK's own choice.
@@ -56,6 +60,41 @@ pub struct SessionSettings {
     pub protocol: SessionConfig,
     /// The waits between attempts.
     pub backoff: BackoffSettings,
+}
+
+impl SessionSettings {
+    /// Whether it carries the one connection of an `autossm proxy`.
+    pub fn is_proxied(&self) -> bool {
+        let forward = self.forward.as_ref();
+        forward.is_some_and(|forward| forward.document == Document::Ssh)
+    }
+}
+
+/// A shell, or a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShellSettings {
+    /// The document to start it with; none means the account's shell.
+    pub document: Option<String>,
+    /// What the document is given.
+    pub parameters: Vec<(String, Vec<String>)>,
+    /// Lines kept above the screen.
+    pub scrollback: usize,
+    /// It ends when nobody looks at it any more, as a command does.
+    pub attended: bool,
+}
+
+/// Lines kept above the screen, if nobody says otherwise.
+pub const SCROLLBACK: usize = 10_000;
+
+impl Default for ShellSettings {
+    fn default() -> Self {
+        Self {
+            document: None,
+            parameters: Vec::new(),
+            scrollback: SCROLLBACK,
+            attended: false,
+        }
+    }
 }
 
 /// What becomes of a session when the daemon is told to stop.

@@ -45,13 +45,13 @@ fn a_short_file_gets_every_default() {
     assert_eq!(session.target, "i-0123456789abcdef0");
     assert_eq!(
         session.forward,
-        ForwardSettings {
+        Some(ForwardSettings {
             listen: vec![Listen::Tcp("127.0.0.1:5432".parse().unwrap())],
             host: None,
             port: 5432,
             allow_remote_clients: false,
             document: Document::PortForwarding,
-        }
+        })
     );
     assert_eq!(session.protocol, SessionConfig::default());
     assert_eq!(session.backoff, BackoffSettings::default());
@@ -112,14 +112,14 @@ fn a_session_goes_before_the_defaults() {
         }
     );
     assert_eq!(
-        b.forward.listen,
+        b.forward.clone().unwrap().listen,
         [
             Listen::Localhost(0),
             Listen::Unix("/home/ada/b.sock".into()),
             Listen::Tcp("0.0.0.0:80".parse().unwrap()),
         ]
     );
-    assert_eq!(b.forward.host.as_deref(), Some("orders.internal"));
+    assert_eq!(b.forward.clone().unwrap().host.as_deref(), Some("orders.internal"));
 }
 
 /// Lines added to [`GOOD`] as lines 4 and 5; the key that is wrong; part of the message; part of the hint.

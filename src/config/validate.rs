@@ -1,14 +1,16 @@
 //! Decides what the written values mean together, and fills in every default.
 
+use autossm_proto::session::{OnEnd, Purpose};
+
 use super::aws_names::{check_endpoint_url, check_region, check_target};
 use super::document::Entry;
-use super::file::{Backoff, Common, File, Forward, Session};
+use super::file::{Backoff, Common, File, Forward, Session, Shell};
 use super::listen;
 use super::paths::Environment;
 use super::problem::{Problems, Span};
 use super::settings::{
-    Defaults, Document, ForwardSettings, Listen, LogFormat, LogLevel, LogSettings, NotifySettings, OnExit,
-    SessionSettings, Settings,
+    Defaults, Document, ForwardSettings, Listen, LogFormat, LogLevel, LogSettings, NotifySettings, OnExit, SCROLLBACK,
+    SessionSettings, Settings, ShellSettings,
 };
 use super::timings::{merge_backoff, merge_protocol};
 use super::vocabulary::{LONGEST_HOST, LONGEST_NAME, LONGEST_REASON, LONGEST_TARGET, LONGEST_URL, LONGEST_WORD};
@@ -112,7 +114,24 @@ fn check_session(
         .forward
         .as_ref()
         .map(|forward| check_forward(forward, &name.value, environment, places, problems));
-    let protocol = merge_protocol(common, defaults, problems);
+    let shell = session.shell.as_ref().map(|shell| check_shell(shell, problems));
+    if let (Some(shell), Some(_)) = (&session.shell, &session.forward) {
+        let hint = "leave one of them out, or make two sessions".to_owned();
+        problems.add(
+            &shell.at,
+            &shell.path,
+            "a session has a forward or a shell, not both",
+            Some(hint),
+        );
+    }
+    let mut protocol = merge_protocol(common, defaults, problems);
+    if shell.is_some() {
+        protocol.purpose = Purpose::Shell;
+        if common.on_end.is_none() && defaults.on_end.is_none() {
+            // Whoever attaches next gets the next one: a shell that idled out is not started again and again.
+            protocol.on_end = OnEnd::Dormant;
+        }
+    }
     let backoff = merge_backoff(&common.backoff, &defaults.backoff, problems);
     let text = |own: &Option<Entry<String>>, default: &Option<Entry<String>>| {
         own.as_ref().or(default.as_ref()).map(|entry| entry.value.clone())
@@ -120,7 +139,16 @@ fn check_session(
     Some(SessionSettings {
         name: name.value.clone(),
         target: target?.value.clone(),
-        forward: forward??,
+        // A forward that is wrong is none, and neither is its session.
+        forward: match forward {
+            Some(checked) => Some(checked?),
+            None => {
+                shell.as_ref()?;
+                None
+            }
+        },
+        shell,
+        on_demand: false,
         profile: text(&common.profile, &defaults.profile),
         region: text(&common.region, &defaults.region),
         endpoint_url: text(&common.endpoint_url, &defaults.endpoint_url),
@@ -223,6 +251,25 @@ fn check_forward(
         allow_remote_clients: allowed,
         document: Document::PortForwarding,
     })
+}
+
+fn check_shell(shell: &Shell, problems: &mut Problems) -> ShellSettings {
+    if let Some(document) = &shell.document {
+        check_text(document, LONGEST_WORD, problems);
+    }
+    let parameters = shell.parameters.iter().map(|(name, values)| {
+        let values = values.iter().map(|value| value.value.clone()).collect();
+        (name.clone(), values)
+    });
+    let scrollback = shell.scrollback.as_ref().map(|entry| entry.value);
+    ShellSettings {
+        document: shell.document.as_ref().map(|document| document.value.clone()),
+        parameters: parameters.collect(),
+        scrollback: scrollback
+            .and_then(|lines| usize::try_from(lines).ok())
+            .unwrap_or(SCROLLBACK),
+        attended: false,
+    }
 }
 
 fn check_host(host: &Entry<String>, problems: &mut Problems) {

@@ -7,7 +7,7 @@ use std::time::Duration;
 use autossm_proto::session::SessionConfig;
 
 use super::keys::{Field, Key, Keys, Limits, MaybeField, Value};
-use super::settings::{LogFormat, LogLevel, NotifySettings, ON_END_WORDS, OnExit, START_WORDS};
+use super::settings::{LogFormat, LogLevel, NotifySettings, ON_END_WORDS, OnExit, SCROLLBACK, START_WORDS};
 
 const fn limits(shortest_ms: u64, longest: Duration, zero: bool) -> Limits {
     Limits {
@@ -38,6 +38,8 @@ pub(super) const LONGEST_WORD: usize = 256;
 pub(super) const LONGEST_URL: usize = 2048;
 /// Payload bytes of one message: room for a smux header and some data, and within what a smux frame's 16-bit length says.
 pub(super) const PAYLOAD_LIMIT: (u64, u64) = (64, 60_000);
+/// Lines of scrollback: each costs as much as its longest row has cells, 32 bytes each.
+pub(super) const SCROLLBACKS: (u64, u64) = (0, 100_000);
 /// A port to connect to.
 pub(super) const PORT: (u64, u64) = (1, 65_535);
 
@@ -120,7 +122,7 @@ static SESSION: Keys = Keys {
     place: "[session.NAME]",
     about: "One session to keep alive.",
     example: "target = \"i-0123456789abcdef0\"",
-    required: &["target", "forward"],
+    required: &["target"],
     keys: &[
         &[
             text(
@@ -136,6 +138,7 @@ static SESSION: Keys = Keys {
                 "orders database",
             ),
             table("forward", &FORWARD),
+            table("shell", &SHELL),
         ],
         COMMON,
     ],
@@ -233,6 +236,36 @@ static FORWARD: Keys = Keys {
     ]],
 };
 
+static SHELL: Keys = Keys {
+    name: "shell",
+    place: "shell = { .. } of a session",
+    about: "A shell that the daemon holds, for `autossm attach NAME`; in place of a forward.",
+    example: "scrollback = 10000",
+    required: &[],
+    keys: &[&[
+        text(
+            "document",
+            "The document to start it with; without it, the account's shell with its preferences.",
+            LONGEST_WORD,
+            "AWS-StartInteractiveCommand",
+        ),
+        Key {
+            name: "parameters",
+            about: "What the document is given: NAME = \"value\", or a list of values.",
+            value: Value::Named { example: "top" },
+        },
+        Key {
+            name: "scrollback",
+            about: "Lines kept above the screen.",
+            value: Value::Integer {
+                low: SCROLLBACKS.0,
+                high: SCROLLBACKS.1,
+                default: Some(|| SCROLLBACK),
+            },
+        },
+    ]],
+};
+
 static TIMINGS: Keys = Keys {
     name: "timings",
     place: "timings = { .. }",
@@ -288,7 +321,7 @@ static BACKOFF: Keys = Keys {
 const WAIT: Limits = limits(1, HOUR, false);
 
 /// All tables that a key may belong in; the one to be named first comes first.
-pub(super) const TABLES: &[&Keys] = &[&LOG, &NOTIFY, &SESSION, &FORWARD, &BACKOFF, &TIMINGS, &DEFAULTS];
+pub(super) const TABLES: &[&Keys] = &[&LOG, &NOTIFY, &SESSION, &FORWARD, &SHELL, &BACKOFF, &TIMINGS, &DEFAULTS];
 
 const fn text(name: &'static str, about: &'static str, longest: usize, example: &'static str) -> Key {
     Key {

@@ -95,6 +95,17 @@ impl ControlHandle for Fake {
         })
     }
 
+    async fn attach(&self, request: AttachRequest) -> Result<OpenProxy, ProxyError> {
+        let view = request.view;
+        self.note(format!("attach {} {:?} {}", request.target, view.size, view.read_only));
+        self.proxy(ProxyRequest {
+            target: request.target,
+            port: 0,
+            whose: request.whose,
+        })
+        .await
+    }
+
     fn proxy_end(&self, session: &str) -> Option<ProxyEnd> {
         let end = ProxyEnd {
             end: ProxyEndKind::Lost,

@@ -10,6 +10,7 @@
 //! | `POST /v1/reload` | 200 and [`ReloadStatus`]; 422 when the configuration is wrong, which changes nothing |
 //! | `POST /v1/proxy` with [`ProxyRequest`], `Upgrade: autossm-proxy` | 101 and the bytes of one connection; `Autossm-Session` names its session |
 //! | `GET /v1/proxy/NAME` | 200 and [`ProxyEnd`], once, when that connection is over |
+//! | `POST /v1/attach` with [`AttachRequest`], `Upgrade: autossm-attach` | 101 and the frames of a terminal; `Autossm-Session` names its session |
 //! | `PUT /v1/log-level` with `{"level": "debug"}` | 204 |
 //!
 //! Every other answer than a 2xx carries [`Refusal`]; 404 when there is no such session, 409 when it is stopped. By hand:
@@ -17,6 +18,7 @@
 //!
 //! The daemon binds a [`ControlSocket`], implements [`ControlHandle`] and runs [`serve`]; the commands use [`Client`].
 
+mod attach;
 mod client;
 mod error;
 mod follow;
@@ -41,10 +43,11 @@ use std::future::Future;
 use serde::{Deserialize, Serialize};
 use tokio::sync::broadcast;
 
+pub use attach::AttachRequest;
 pub use client::Client;
 pub use error::ClientError;
 pub use follow::Events;
-pub use proxy::{OpenProxy, Proxied, ProxyError, ProxyRequest};
+pub use proxy::{OpenProxy, Proxied, ProxyError, ProxyRequest, Whose};
 pub use server::serve;
 pub use socket::{BindError, ControlSocket};
 
@@ -79,6 +82,12 @@ pub trait ControlHandle: Clone + Send + Sync + 'static {
     /// # Errors
     /// [`ProxyError`].
     fn proxy(&self, request: ProxyRequest) -> impl Future<Output = Result<OpenProxy, ProxyError>> + Send;
+
+    /// Finds a shell to look at, or makes one.
+    ///
+    /// # Errors
+    /// [`ProxyError`].
+    fn attach(&self, request: AttachRequest) -> impl Future<Output = Result<OpenProxy, ProxyError>> + Send;
 
     /// How the connection of that session ended; told once.
     fn proxy_end(&self, session: &str) -> Option<ProxyEnd>;

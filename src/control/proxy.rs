@@ -22,7 +22,7 @@ use super::client::{LARGEST_ANSWER, TIMEOUT};
 use super::routes::{LARGEST_BODY, refuse};
 use super::stall::Impatient;
 use super::{Client, ClientError, ControlHandle, RefusalKind};
-use crate::config::{OnDemand, Otherwise};
+use crate::config::{OnDemand, Otherwise, Wanted};
 use crate::status::ProxyEnd;
 
 /// What the connection is upgraded to.
@@ -40,6 +40,14 @@ pub struct ProxyRequest {
     /// The destination's port on the target.
     #[serde(default = "ssh")]
     pub port: u16,
+    /// Whose session it is.
+    #[serde(flatten)]
+    pub whose: Whose,
+}
+
+/// The account and place that a session on demand is for, as far as who asks says it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Whose {
     /// The profile; none means the configured one.
     #[serde(default)]
     pub profile: Option<String>,
@@ -66,26 +74,24 @@ const fn ssh() -> u16 {
 
 impl From<ProxyRequest> for OnDemand {
     fn from(request: ProxyRequest) -> Self {
-        let ProxyRequest {
+        let purpose = Wanted::Port(request.port);
+        request.whose.wants(request.target, purpose)
+    }
+}
+
+impl Whose {
+    /// A session of theirs.
+    pub(super) fn wants(self, target: String, purpose: Wanted) -> OnDemand {
+        OnDemand {
             target,
-            port,
-            profile,
-            region,
-            endpoint_url,
-            default_profile,
-            default_region,
-            default_endpoint_url,
-        } = request;
-        Self {
-            target,
-            port,
-            profile,
-            region,
-            endpoint_url,
+            purpose,
+            profile: self.profile,
+            region: self.region,
+            endpoint_url: self.endpoint_url,
             otherwise: Otherwise {
-                profile: default_profile,
-                region: default_region,
-                endpoint_url: default_endpoint_url,
+                profile: self.default_profile,
+                region: self.default_region,
+                endpoint_url: self.default_endpoint_url,
             },
         }
     }
@@ -106,6 +112,12 @@ pub enum ProxyError {
     /// What was asked for makes no sense.
     #[error("{0}")]
     Refused(String),
+    /// The session was stopped.
+    #[error("session `{name}` is stopped; `autossm start {name}` starts it")]
+    Stopped {
+        /// Its name.
+        name: String,
+    },
     /// There are too many already.
     #[error("{0} connections are proxied already")]
     TooMany(usize),
@@ -133,9 +145,22 @@ pub(super) async fn open(handle: &impl ControlHandle, pending: &Upgrading, mut r
             ));
         }
     };
-    let OpenProxy { session, connection } = match handle.proxy(wanted).await {
+    begin((PROTOCOL, upgrade), pending, handle.proxy(wanted).await)
+}
+
+/// Answers somebody who asks for a connection of this kind.
+pub(super) fn begin(
+    (protocol, upgrade): (HeaderValue, OnUpgrade),
+    pending: &Upgrading,
+    opened: Result<OpenProxy, ProxyError>,
+) -> Response {
+    let bad = |text: &str| refuse(StatusCode::BAD_REQUEST, RefusalKind::BadRequest, text);
+    let OpenProxy { session, connection } = match opened {
         Ok(proxy) => proxy,
         Err(error @ ProxyError::Refused(_)) => return bad(&error.to_string()),
+        Err(error @ ProxyError::Stopped { .. }) => {
+            return refuse(StatusCode::CONFLICT, RefusalKind::WrongPhase, &error.to_string());
+        }
         Err(error @ ProxyError::TooMany(_)) => {
             let text = error.to_string();
             return refuse(StatusCode::SERVICE_UNAVAILABLE, RefusalKind::TooManyProxies, &text);
@@ -152,7 +177,7 @@ pub(super) async fn open(handle: &impl ControlHandle, pending: &Upgrading, mut r
     let mut response = StatusCode::SWITCHING_PROTOCOLS.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
-    headers.insert(header::UPGRADE, PROTOCOL);
+    headers.insert(header::UPGRADE, protocol);
     headers.insert(SESSION, name);
     response
 }
@@ -217,7 +242,8 @@ impl Client {
     /// [`ClientError`].
     pub async fn proxy(&self, request: &ProxyRequest) -> Result<Proxied, ClientError> {
         let body = serde_json::to_vec(request).map_err(|error| self.broken(error))?;
-        self.in_time(TIMEOUT, self.upgrade(body.into())).await
+        self.in_time(TIMEOUT, self.upgrade("/v1/proxy", PROTOCOL, body.into()))
+            .await
     }
 
     /// How the connection of this session ended.
@@ -230,15 +256,15 @@ impl Client {
         self.decode(&answer)
     }
 
-    async fn upgrade(&self, body: Bytes) -> Result<Proxied, ClientError> {
+    pub(super) async fn upgrade(&self, path: &str, protocol: HeaderValue, body: Bytes) -> Result<Proxied, ClientError> {
         let stream = self.connect().await?;
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.broken(error))?;
-        let request = hyper::Request::post("/v1/proxy")
+        let request = hyper::Request::post(path)
             .header(header::HOST, "autossm")
             .header(header::CONNECTION, "upgrade")
-            .header(header::UPGRADE, PROTOCOL)
+            .header(header::UPGRADE, protocol)
             .body(Full::new(body))
             .map_err(|error| self.broken(error))?;
         let exchange = async {

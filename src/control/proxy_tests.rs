@@ -9,12 +9,7 @@ fn request(target: &str) -> ProxyRequest {
     ProxyRequest {
         target: target.to_owned(),
         port: 22,
-        profile: None,
-        region: None,
-        endpoint_url: None,
-        default_profile: None,
-        default_region: None,
-        default_endpoint_url: None,
+        whose: Whose::default(),
     }
 }
 

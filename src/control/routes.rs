@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::client::order_name;
 use super::proxy::Upgrading;
 use super::{
-    ControlHandle, LogLevel, Order, OrderError, Refusal, RefusalKind, ReloadError, UnknownSession, proxy, stream,
+    ControlHandle, LogLevel, Order, OrderError, Refusal, RefusalKind, ReloadError, UnknownSession, attach, proxy,
+    stream,
 };
 
 /// Readers of events at once; the other connections are for short questions.
@@ -53,6 +54,7 @@ pub(super) fn router<H: ControlHandle>(handle: H, ended: CancellationToken) -> R
         .route("/v1/sessions/{name}", get(session::<H>))
         .route("/v1/reconnect", post(reconnect_all::<H>))
         .route("/v1/reload", post(reload::<H>))
+        .route("/v1/attach", post(open_attach::<H>))
         .route("/v1/proxy", post(open_proxy::<H>))
         .route("/v1/proxy/{session}", get(proxy_end::<H>))
         .route("/v1/log-level", put(log_level::<H>));
@@ -130,6 +132,14 @@ async fn reload<H: ControlHandle>(State(shared): State<Shared<H>>, Extension(lon
             &error.to_string(),
         ),
     }
+}
+
+async fn open_attach<H: ControlHandle>(
+    State(shared): State<Shared<H>>,
+    Extension(pending): Extension<Upgrading>,
+    request: Request,
+) -> Response {
+    attach::open(&shared.handle, &pending, request).await
 }
 
 async fn open_proxy<H: ControlHandle>(

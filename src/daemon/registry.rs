@@ -10,9 +10,10 @@ use tokio::time::timeout;
 
 use super::log::LogControl;
 use crate::clock::Clock;
-use crate::config::{Document, OnExit, SessionSettings};
+use crate::config::{OnExit, SessionSettings};
 use crate::control::{
-    ControlHandle, OpenProxy, OrderError, ProxyError, ProxyRequest, ReloadError, Subscription, UnknownSession,
+    AttachRequest, ControlHandle, OpenProxy, OrderError, ProxyError, ProxyRequest, ReloadError, Subscription,
+    UnknownSession,
 };
 use crate::status::{DaemonStatus, Event, ProxyEnd, ReloadStatus, SessionStatus};
 use crate::supervisor::{Ending, Obedience, Order, PhaseBoard, ProxyEnds, SessionHandle, status_without_task};
@@ -36,11 +37,20 @@ pub(super) struct Registry {
     pub(super) ends: ProxyEnds,
 }
 
-/// Somebody wants a session for one connection.
+/// Somebody wants a connection to a session, or one for it.
 #[derive(Debug)]
 pub(super) struct ProxyAsked {
-    pub(super) request: ProxyRequest,
+    pub(super) request: Connecting,
     pub(super) reply: oneshot::Sender<Result<OpenProxy, ProxyError>>,
+}
+
+/// What somebody wants to be connected to.
+#[derive(Debug)]
+pub(super) enum Connecting {
+    /// A port of a target.
+    Port(ProxyRequest),
+    /// The terminal of a shell.
+    Shell(AttachRequest),
 }
 
 /// Who asks for what only the daemon's loop can do.
@@ -116,6 +126,16 @@ impl Registry {
         status
     }
 
+    /// Asks the daemon's loop.
+    async fn connect(&self, request: Connecting) -> Result<OpenProxy, ProxyError> {
+        let (reply, answer) = oneshot::channel();
+        // Both errors mean that the daemon's loop has ended.
+        let Ok(()) = self.proxies.send(ProxyAsked { request, reply }).await else {
+            return Err(ProxyError::Stopping);
+        };
+        answer.await.unwrap_or(Err(ProxyError::Stopping))
+    }
+
     /// Ends all sessions in this way, or as their settings say; returns when the last has ended.
     pub(super) async fn end(&self, how: Option<Ending>) {
         let entries = self.entries();
@@ -127,7 +147,7 @@ impl Registry {
 impl Entry {
     /// Whether it was made for one connection and is in no configuration.
     pub(super) fn is_on_demand(&self) -> bool {
-        self.settings.forward.document == Document::Ssh
+        self.settings.on_demand
     }
 
     /// Ends the session's task.
@@ -213,18 +233,16 @@ impl ControlHandle for Registry {
     }
 
     async fn proxy(&self, request: ProxyRequest) -> Result<OpenProxy, ProxyError> {
-        let (reply, answer) = oneshot::channel();
-        // Both errors mean that the daemon's loop has ended.
-        let Ok(()) = self.proxies.send(ProxyAsked { request, reply }).await else {
-            return Err(ProxyError::Stopping);
-        };
-        answer.await.unwrap_or(Err(ProxyError::Stopping))
+        self.connect(Connecting::Port(request)).await
+    }
+
+    async fn attach(&self, request: AttachRequest) -> Result<OpenProxy, ProxyError> {
+        self.connect(Connecting::Shell(request)).await
     }
 
     fn proxy_end(&self, session: &str) -> Option<ProxyEnd> {
         self.ends.take(session)
     }
-
     fn set_log_level(&self, level: &str) -> Result<(), String> {
         self.log.set_level(level)?;
         tracing::info!(level, "log level changed");

@@ -11,6 +11,7 @@ mod proxied;
 mod pump;
 mod socket;
 mod tcp;
+mod terminal;
 mod unix;
 
 pub use inherited::Inherited;
@@ -19,6 +20,10 @@ pub use mailbox::{OrderReader, OrderSender, PumpCommand, PumpGone, orders};
 pub use proxied::ProxiedStream;
 pub use pump::{LocalEvent, LocalMessage, Pump};
 pub use socket::LocalSocket;
+pub use terminal::{
+    BadFrame, ENTER_ALTERNATE, Frames, FromViewer, LARGEST, LEAVE_ALTERNATE, RESTORE, Terminal, ToViewer, ViewRequest,
+    ViewerReport,
+};
 
 #[cfg(test)]
 mod listener_tests;

@@ -13,6 +13,7 @@ pub mod mux;
 pub mod pace;
 pub mod raw;
 pub mod session;
+pub mod shell;
 pub mod stream;
 mod time;
 pub mod wire;

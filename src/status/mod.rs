@@ -61,6 +61,9 @@ pub struct SessionStatus {
     /// It was made for one `autossm proxy`, and ends with it.
     #[serde(default)]
     pub on_demand: bool,
+    /// It carries a shell, for `autossm attach`.
+    #[serde(default)]
+    pub shell: bool,
     /// Where local connections are accepted, with the ports the kernel chose; empty while a listener is not up.
     pub listeners: Vec<String>,
     /// Why a listener is not up, for people.

@@ -26,6 +26,7 @@ impl SessionStatus {
             session_id: snapshot.session_id.clone(),
             agent_version: snapshot.agent_version.as_deref().map(printable),
             on_demand: false,
+            shell: false,
             listeners,
             listener_error: None,
             connections: snapshot.connections,

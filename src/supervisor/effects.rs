@@ -2,6 +2,7 @@
 
 use autossm_proto::Timestamp;
 use autossm_proto::session::{Command, Event, ResetCause};
+use autossm_proto::shell::Source;
 
 use super::actions::Call;
 use super::task::Supervisor;
@@ -79,16 +80,23 @@ impl Supervisor<'_> {
                 self.follow_phase(to);
                 self.keep.phases.set(from, to, &cause);
             }
+            Event::Data { bytes, .. } if self.shell.is_some() => self.shell_output(Source::Stdout, &bytes),
             Event::Data { local, bytes } => self.router.write(local, bytes),
+            Event::StdErr { bytes, .. } => self.shell_output(Source::Stderr, &bytes),
+            Event::Exit { code, .. } => self.shell_exit(code),
+            Event::Finished { .. } if self.shell.is_some() => self.shell_finished(),
             Event::Finished { local } => {
                 self.proxy_finished();
                 self.router.finish(local);
             }
+            Event::Reset { cause, .. } if self.shell.is_some() => self.shell_reset(cause),
             Event::Reset { local, cause } => {
                 self.log_reset(cause);
                 self.proxy_reset(cause);
                 self.router.reset(local);
             }
+            // Looked after in each turn.
+            Event::Room { .. } if self.shell.is_some() => {}
             Event::Room { local } => {
                 if self.farewell.is_none() {
                     self.router.grant(local, self.session.local_room(local));
@@ -108,11 +116,12 @@ impl Supervisor<'_> {
                 tracing::debug!(session, "local connection reset: its session could not be started");
             }
             ResetCause::DestinationRefused => {
-                let host = self.keep.settings.forward.host.as_deref();
+                let forward = self.keep.settings.forward.as_ref();
+                let host = forward.and_then(|forward| forward.host.as_deref());
                 tracing::info!(
                     session,
                     host = host.unwrap_or("the target itself"),
-                    port = self.keep.settings.forward.port,
+                    port = forward.map(|forward| forward.port),
                     "local connection reset: the agent cannot reach the destination",
                 );
             }

@@ -99,6 +99,7 @@ impl Supervisor<'_> {
             return;
         };
         let now = self.clock.now();
+        self.shell_leaves(farewell.ending, now);
         let snapshot = self.session.snapshot();
         match (farewell.ending, &snapshot.session_id) {
             (Ending::Detach, Some(session_id)) if snapshot.phase != Phase::Stopped => {
@@ -124,6 +125,11 @@ impl Supervisor<'_> {
     /// Waits a little for what was ordered last.
     async fn last_words(&mut self) {
         let session = &self.keep.settings.name;
+        if let Some(shell) = &mut self.shell
+            && timeout(RESET_TIMEOUT, shell.drained()).await.is_err()
+        {
+            tracing::debug!(session, "closing viewers of the terminal that do not read");
+        }
         if timeout(RESET_TIMEOUT, self.router.drained()).await.is_err() {
             tracing::debug!(session, "closing local connections that linger");
         }

@@ -1,8 +1,9 @@
 //! How the rest of the daemon talks to a session's task.
 
+use tokio::net::UnixStream;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::endpoint::LocalSocket;
+use crate::endpoint::{LocalSocket, ViewRequest};
 use crate::status::SessionStatus;
 
 /// Messages that may wait for a session's task.
@@ -36,6 +37,8 @@ pub(super) enum Message {
     End(Ending, Reply<()>),
     Attach(LocalSocket),
     Ping(Reply<()>),
+    View(UnixStream, ViewRequest),
+    Unwanted,
 }
 
 /// What a user can ask of a session.
@@ -125,6 +128,23 @@ impl SessionHandle {
     pub(crate) fn to_nobody() -> (Self, Box<dyn std::any::Any>) {
         let (handle, queue) = Self::new();
         (handle, Box::new(queue))
+    }
+
+    /// Shows the session's terminal to somebody; a session on demand starts with the first.
+    ///
+    /// # Errors
+    /// The task has ended; the connection is closed.
+    pub async fn view(&self, stream: UnixStream, request: ViewRequest) -> Result<(), SessionGone> {
+        let message = Message::View(stream, request);
+        self.messages.send(message).await.or(Err(SessionGone))
+    }
+
+    /// Who the session was made for does not come; one that others look at, or that is configured, goes on.
+    ///
+    /// # Errors
+    /// The task has ended.
+    pub async fn unwanted(&self) -> Result<(), SessionGone> {
+        self.messages.send(Message::Unwanted).await.or(Err(SessionGone))
     }
 
     async fn ask<T>(&self, message: impl FnOnce(Reply<T>) -> Message) -> Result<T, SessionGone> {

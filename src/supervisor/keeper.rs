@@ -18,7 +18,7 @@ use super::report;
 use super::task::{Keep, Supervisor, Tools};
 use crate::aws::ControlPlane;
 use crate::clock::Clock;
-use crate::config::{Document, SessionSettings};
+use crate::config::SessionSettings;
 use crate::endpoint::{Inherited, Listeners};
 use crate::transport::Dialer;
 
@@ -60,7 +60,7 @@ impl Keeper {
     /// A keeper, and the handle that reaches its session through all restarts.
     pub fn new(settings: SessionSettings, resources: Resources) -> (Self, SessionHandle) {
         let (handle, messages) = SessionHandle::new();
-        let wanted = settings.forward.document != Document::Ssh;
+        let wanted = !settings.on_demand;
         let keeper = Self {
             settings,
             resources,
@@ -90,18 +90,18 @@ impl Keeper {
                 "the session's task failed inside; its local connections are closed and it starts again in {PAUSE:?}; please report this",
             );
             // The connection it was for is gone with it.
-            let alone = self.settings.forward.document == Document::Ssh;
-            if alone || self.pause().await.is_break() {
+            if self.settings.on_demand || self.pause().await.is_break() {
                 return self.settings.name;
             }
         }
     }
 
     async fn run_once(&mut self, listening: &mut Option<mpsc::Sender<()>>) {
-        let listeners = if self.wanted {
-            Listeners::open(&self.settings.name, &self.settings.forward, &self.resources.inherited).await
-        } else {
-            Listeners::none()
+        let listeners = match &self.settings.forward {
+            Some(forward) if self.wanted => {
+                Listeners::open(&self.settings.name, forward, &self.resources.inherited).await
+            }
+            Some(_) | None => Listeners::none(),
         };
         *listening = None;
         let resources = &mut self.resources;
@@ -158,8 +158,10 @@ impl Keeper {
                     return Break(());
                 }
                 Some(Message::Ping(reply)) => reply.answer(()),
-                // Only a session on demand is brought one, and that one does not come here.
+                // They are closed: who brought them may try again.
                 Some(Message::Attach(socket)) => drop(socket),
+                Some(Message::View(stream, _)) => drop(stream),
+                Some(Message::Unwanted) => {}
                 None => return Break(()),
             }
         }

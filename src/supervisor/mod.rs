@@ -17,6 +17,7 @@ mod proxy;
 mod report;
 mod router;
 mod task;
+mod terminal;
 mod timer;
 
 #[cfg(test)]

@@ -9,12 +9,11 @@ use autossm_proto::session::{CLOSED, FailureClass, LocalId, Phase, ResetCause};
 
 use super::handle::Ending;
 use super::task::Supervisor;
-use crate::config::Document;
 use crate::endpoint::LocalSocket;
 use crate::status::{ProxyEnd, ProxyEndKind, printable};
 
 /// How long a start may take, network and all; who waits for a login prompt wants to know by then.
-const START_LIMIT: Duration = Duration::from_secs(30);
+pub(super) const START_LIMIT: Duration = Duration::from_secs(30);
 /// Ends that are remembered until somebody asks; who asks does it at once.
 const REMEMBERED: usize = 256;
 
@@ -49,9 +48,9 @@ pub(super) struct Proxied {
     /// Its name, once it is there.
     local: Option<LocalId>,
     /// Until when the session must be attached; none once it was.
-    start_by: Option<Timestamp>,
+    pub(super) start_by: Option<Timestamp>,
     /// It is over: the session's task ends when its pump has.
-    over: bool,
+    pub(super) over: bool,
 }
 
 impl Proxied {
@@ -63,13 +62,13 @@ impl Proxied {
 
 impl Supervisor<'_> {
     /// Whether this session is for one connection only.
-    pub(super) fn is_on_demand(&self) -> bool {
-        self.keep.settings.forward.document == Document::Ssh
+    pub(super) fn is_proxied(&self) -> bool {
+        self.keep.settings.is_proxied()
     }
 
     /// The connection has come: only now is there somebody who can be told what becomes of the session.
     pub(super) fn attach_local(&mut self, socket: LocalSocket, now: Timestamp) {
-        if !self.is_on_demand() || self.proxied.local.is_some() || self.farewell.is_some() {
+        if !self.is_proxied() || self.proxied.local.is_some() || self.farewell.is_some() {
             return;
         }
         let local = self.session.open_local(now);
@@ -85,6 +84,7 @@ impl Supervisor<'_> {
         if self.proxied.start_by.is_some_and(|by| by <= now) {
             let cause = format!("no session within {START_LIMIT:?}: {}", self.session.snapshot().cause);
             self.note_proxy_end(ProxyEndKind::Unreachable, &cause);
+            self.shell_end(ProxyEndKind::Unreachable, &cause, now);
             self.proxied.start_by = None;
             self.leave_at_once(now);
         }
@@ -99,7 +99,7 @@ impl Supervisor<'_> {
 
     /// The far side has closed, and its last bytes are on their way to the client.
     pub(super) fn proxy_finished(&mut self) {
-        if !self.is_on_demand() {
+        if !self.is_proxied() {
             return;
         }
         let snapshot = self.session.snapshot();
@@ -111,25 +111,30 @@ impl Supervisor<'_> {
 
     /// The core has reset the connection.
     pub(super) fn proxy_reset(&mut self, cause: ResetCause) {
-        if !self.is_on_demand() {
+        if !self.is_proxied() {
             return;
         }
-        let kind = match cause {
-            _ if !*self.keep.wanted || self.farewell.is_some() => ProxyEndKind::Stopped,
-            ResetCause::DestinationRefused => ProxyEndKind::Refused,
-            ResetCause::NotStarted(class) => kind_of(class),
-            // The agent of a raw session says that it cannot connect by ending it before it was of any use.
-            ResetCause::SessionEnded if self.proxied.start_by.is_some() => ProxyEndKind::Refused,
-            ResetCause::SessionEnded => ProxyEndKind::Lost,
-        };
+        let kind = self.reset_kind(cause);
         let cause = self.session.snapshot().cause;
         self.note_proxy_end(kind, &cause);
         (self.proxied.over, self.proxied.start_by) = (true, None);
     }
 
+    /// What a reset means to who has brought the connection.
+    pub(super) fn reset_kind(&self, cause: ResetCause) -> ProxyEndKind {
+        match cause {
+            _ if !*self.keep.wanted || self.farewell.is_some() => ProxyEndKind::Stopped,
+            ResetCause::DestinationRefused => ProxyEndKind::Refused,
+            ResetCause::NotStarted(class) => kind_of(class),
+            // The agent of a raw session says that it cannot connect by ending it before it was of any use.
+            ResetCause::SessionEnded if self.is_proxied() && self.proxied.start_by.is_some() => ProxyEndKind::Refused,
+            ResetCause::SessionEnded => ProxyEndKind::Lost,
+        }
+    }
+
     /// The client is gone, so nobody needs the session any more.
     pub(super) fn proxy_client_gone(&mut self, now: Timestamp) {
-        if self.is_on_demand() {
+        if self.is_proxied() {
             self.note_proxy_end(ProxyEndKind::Closed, "");
             (self.proxied.over, self.proxied.start_by) = (true, None);
             self.leave_unasked(Ending::Terminate, now);

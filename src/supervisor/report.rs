@@ -4,7 +4,7 @@ use autossm_proto::Timestamp;
 use autossm_proto::session::{Failure, Figures, Phase, Snapshot};
 use tracing::Level;
 
-use crate::config::{Document, SessionSettings};
+use crate::config::SessionSettings;
 use crate::endpoint::Listeners;
 use crate::status::{SessionStatus, printable};
 
@@ -18,7 +18,8 @@ pub(super) fn status(
     let mut status =
         SessionStatus::from_snapshot(&settings.name, &settings.target, snapshot, listeners.addresses(), now);
     status.listener_error = listeners.error();
-    status.on_demand = settings.forward.document == Document::Ssh;
+    status.on_demand = settings.on_demand;
+    status.shell = settings.shell.is_some();
     status
 }
 
@@ -33,7 +34,8 @@ pub fn status_without_task(settings: &SessionSettings, cause: &str) -> SessionSt
         cause: cause.to_owned(),
         session_id: None,
         agent_version: None,
-        on_demand: settings.forward.document == Document::Ssh,
+        on_demand: settings.on_demand,
+        shell: settings.shell.is_some(),
         listeners: Vec::new(),
         listener_error: None,
         connections: 0,

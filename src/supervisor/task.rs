@@ -15,11 +15,12 @@ use super::phases::PhaseSlot;
 use super::proxy::{Proxied, ProxyEnds};
 use super::report;
 use super::router::{Router, RouterNews};
+use super::terminal::{ShellFace, next_viewer};
 use super::timer::Timer;
 use crate::aws::{ControlPlane, LoginNews, SeededBackoff};
 use crate::clock::{Clock, SAME_WAKE_UP, SleepMeter};
 use crate::config::SessionSettings;
-use crate::endpoint::{Inherited, Listeners, LocalEvent, LocalMessage, LocalSocket};
+use crate::endpoint::{Inherited, Listeners, LocalEvent, LocalMessage, LocalSocket, ViewerReport};
 use crate::transport::Dialer;
 
 /// All that one session's task owns.
@@ -45,6 +46,8 @@ pub(super) struct Supervisor<'a> {
     reopening: bool,
     /// The connection of a session on demand.
     pub(super) proxied: Proxied,
+    /// The terminal of a shell.
+    pub(super) shell: Option<ShellFace>,
     /// The task is to end.
     pub(super) farewell: Option<Farewell>,
 }
@@ -85,6 +88,7 @@ enum Happening {
     Local(RouterNews),
     Link(LinkNews),
     Action(ActionNews),
+    Viewer(ViewerReport),
     Network(NetworkChange),
     /// There may be credentials now.
     Login,
@@ -120,6 +124,7 @@ impl<'a> Supervisor<'a> {
             reports: Vec::new(),
             reopening: false,
             proxied: Proxied::default(),
+            shell: settings.shell.as_ref().map(|shell| ShellFace::new(shell.scrollback)),
             farewell: None,
         }
     }
@@ -128,6 +133,7 @@ impl<'a> Supervisor<'a> {
     pub(super) async fn run(mut self) {
         let now = self.clock.now();
         if *self.keep.wanted {
+            self.open_shell_at_start(now);
             self.session.start(now);
         }
         self.settle(now).await;
@@ -146,11 +152,14 @@ impl<'a> Supervisor<'a> {
                 self.session.handle_timeout(now);
             }
             self.look_at_start(now);
+            self.look_at_shell(now);
             self.settle(now).await;
             self.look_at_proxy(now);
-            if std::mem::take(&mut self.reopening) {
-                let settings = self.keep.settings;
-                self.listeners = Listeners::open(&settings.name, &settings.forward, self.keep.inherited).await;
+            if std::mem::take(&mut self.reopening)
+                && let Some(forward) = &self.keep.settings.forward
+            {
+                let name = &self.keep.settings.name;
+                self.listeners = Listeners::open(name, forward, self.keep.inherited).await;
             }
         }
         self.finish().await;
@@ -167,7 +176,8 @@ impl<'a> Supervisor<'a> {
             deadline = Some(deadline.map_or(time, |deadline| deadline.min(time)));
         }
         let farewell = self.farewell.as_ref().map(|farewell| farewell.until);
-        let deadline = [deadline, farewell, self.proxied.deadline()]
+        let shell = self.shell.as_ref().and_then(ShellFace::deadline);
+        let deadline = [deadline, farewell, self.proxied.deadline(), shell]
             .into_iter()
             .flatten()
             .min();
@@ -178,6 +188,7 @@ impl<'a> Supervisor<'a> {
             news = self.link.news(reading, now, &mut self.inbox) => Happening::Link(news),
             news = self.router.next(&mut self.reports) => Happening::Local(news),
             news = self.actions.next() => Happening::Action(news),
+            report = next_viewer(&mut self.shell) => Happening::Viewer(report),
             socket = self.listeners.accept(accepting) => Happening::Accepted(socket),
             change = self.network.next() => Happening::Network(change),
             () = self.login.next() => Happening::Login,
@@ -202,6 +213,7 @@ impl<'a> Supervisor<'a> {
             }
             Happening::Link(news) => self.handle_link(news, now),
             Happening::Action(news) => self.handle_action(news, now),
+            Happening::Viewer(report) => self.handle_viewer(report, now),
             // Its own clocks have told how long the sleep was, mostly.
             Happening::Network(NetworkChange::Woke) if self.woke.is_some_and(|woke| now.since(woke) < SAME_WAKE_UP) => {
             }
@@ -237,6 +249,9 @@ impl<'a> Supervisor<'a> {
             Message::End(ending, reply) => self.leave(ending, reply, now),
             Message::Attach(socket) => self.attach_local(socket, now),
             Message::Ping(reply) => reply.answer(()),
+            Message::View(stream, request) => self.attach_viewer(stream, request, now),
+            Message::Unwanted if self.keep.settings.on_demand && !*self.keep.wanted => self.leave_at_once(now),
+            Message::Unwanted => {}
         }
     }
 
@@ -248,7 +263,7 @@ impl<'a> Supervisor<'a> {
         let was_wanted = *self.keep.wanted;
         let order = match order {
             // Its one connection cannot be brought again.
-            Order::Restart | Order::Start if self.is_on_demand() => Order::Stop,
+            Order::Restart | Order::Start if self.keep.settings.on_demand => Order::Stop,
             Order::Reconnect | Order::Restart | Order::Start | Order::Stop => order,
         };
         match order {
@@ -275,6 +290,7 @@ impl<'a> Supervisor<'a> {
             Order::Start | Order::Restart => {
                 *self.keep.wanted = true;
                 self.reopening = !was_wanted;
+                self.open_shell(now);
                 self.session.start_now(now);
             }
         }

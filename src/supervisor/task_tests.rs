@@ -214,13 +214,15 @@ fn settings() -> SessionSettings {
     SessionSettings {
         name: "orders".to_owned(),
         target: "i-0".to_owned(),
-        forward: ForwardSettings {
+        forward: Some(ForwardSettings {
             listen: vec![Listen::Tcp("127.0.0.1:0".parse().unwrap())],
             host: None,
             port: 80,
             allow_remote_clients: false,
             document: Document::PortForwarding,
-        },
+        }),
+        shell: None,
+        on_demand: false,
         profile: None,
         region: None,
         endpoint_url: None,

@@ -269,6 +269,7 @@ impl Host {
                     assert!(!local.finishing && local.end.is_none(), "ended twice");
                     local.end = Some(End::Reset(cause));
                 }
+                Event::StdErr { .. } | Event::Exit { .. } => panic!("of a shell only"),
                 Event::Room { local } => {
                     self.roomy.insert(local, true);
                 }

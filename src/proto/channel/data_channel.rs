@@ -7,15 +7,14 @@ use bytes::Bytes;
 use super::ChannelEvent;
 use super::encryption::Encrypted;
 use super::lateness::Lateness;
-use super::settle::{GAP, Settle, disconnect, harmless};
-use crate::handshake::Handshake;
-use crate::journal::{Record, SentBody};
-use crate::mux::Message;
+use super::settle::{GAP, Settle};
+use crate::handshake::{Carriage, Handshake};
+use crate::journal::Record;
 use crate::session::{Secret, Transmit};
-use crate::stream::{Delivered, Form, ReliableStream, StreamOutput};
+use crate::stream::{Delivered, ReliableStream, StreamOutput};
 use crate::time::{Reason, Timestamp, Wakeup, earliest};
 use crate::wire::{
-    AcknowledgeBody, ChannelClosedBody, ClientMessage, MessageType, OpenDataChannelBody, PayloadType, Uuid,
+    AcknowledgeBody, ChannelClosedBody, ClientMessage, MessageType, OpenDataChannelBody, PayloadType, Uuid, exit_code,
 };
 
 /// What a journal knows of a data channel.
@@ -51,7 +50,7 @@ pub struct DataChannel {
     lateness: Lateness,
     ignored: u64,
     pub(super) events: VecDeque<ChannelEvent>,
-    records: VecDeque<Record>,
+    pub(super) records: VecDeque<Record>,
 }
 
 impl DataChannel {
@@ -183,40 +182,6 @@ impl DataChannel {
         }
     }
 
-    /// Keeps a multiplexer message for sending.
-    pub fn push_message(&mut self, message: Message) {
-        let number = self
-            .stream
-            .push(PayloadType::OUTPUT, message.payload, Form::Mux(message.kind));
-        let body = SentBody::Frames(message.parts);
-        self.records.push_back(Record::Sent {
-            number,
-            payload_type: PayloadType::OUTPUT,
-            body,
-        });
-    }
-
-    /// Keeps bytes of a raw session's one connection for sending.
-    pub fn push_input(&mut self, bytes: Bytes) {
-        let length = bytes.len();
-        let number = self.stream.push(PayloadType::OUTPUT, bytes, Form::Same);
-        self.records.push_back(Record::Sent {
-            number,
-            payload_type: PayloadType::OUTPUT,
-            body: SentBody::Input(length),
-        });
-    }
-
-    /// Tells the agent of a raw session that the connection is over.
-    pub fn push_disconnect(&mut self) {
-        self.push(PayloadType::FLAG, disconnect());
-    }
-
-    /// Sends a message that changes nothing: its acknowledge shows that the agent is there.
-    pub fn push_harmless(&mut self) -> u64 {
-        self.push(PayloadType::FLAG, harmless())
-    }
-
     /// Whether the multiplexer may build a message now.
     pub fn wants_message(&self, payload_limit: usize) -> bool {
         self.is_ready() && !self.agent_away && self.stream.wants_new(payload_limit)
@@ -332,10 +297,25 @@ impl DataChannel {
             PayloadType::OUTPUT if self.handshake.as_ref().is_some_and(Handshake::is_complete) => {
                 self.events.push_back(ChannelEvent::Payload(message.payload));
             }
+            PayloadType::OUTPUT if message.number == 0 => {
+                // Only a shell without encryption begins without a handshake.
+                self.handshake = Some(Handshake::absent());
+                self.apply_features();
+                self.events.push_back(ChannelEvent::Agreed(Carriage::Shell));
+                self.events.push_back(ChannelEvent::Payload(message.payload));
+                self.begin_settling();
+            }
             PayloadType::OUTPUT => {
-                let reason = "the session sends output without a handshake: it is not a port session".to_owned();
+                let reason = "the agent sends output in the middle of the handshake".to_owned();
                 self.events.push_back(ChannelEvent::Failed { reason });
             }
+            PayloadType::STD_ERR if self.is_shell() => {
+                self.events.push_back(ChannelEvent::StdErr(message.payload));
+            }
+            PayloadType::EXIT_CODE if self.is_shell() => match exit_code(&message.payload) {
+                Some(code) => self.events.push_back(ChannelEvent::ExitCode(code)),
+                None => self.count_ignored(),
+            },
             PayloadType::FLAG => {
                 let flag = message
                     .payload
@@ -349,13 +329,10 @@ impl DataChannel {
         }
     }
 
-    pub(super) fn push(&mut self, payload_type: PayloadType, payload: Bytes) -> u64 {
-        let number = self.stream.push(payload_type, payload.clone(), Form::Same);
-        self.records.push_back(Record::Sent {
-            number,
-            payload_type,
-            body: SentBody::Bytes(payload),
-        });
-        number
+    /// Whether the agent has said that it serves a shell or a command.
+    fn is_shell(&self) -> bool {
+        let complete = self.handshake.as_ref().filter(|handshake| handshake.is_complete());
+        let agreement = complete.and_then(Handshake::agreement);
+        agreement.is_some_and(|agreement| agreement.carriage == Carriage::Shell)
     }
 }

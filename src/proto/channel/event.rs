@@ -17,6 +17,10 @@ pub enum ChannelEvent {
     Ready,
     /// The payload of an Output message, in order.
     Payload(Bytes),
+    /// Bytes of a command's standard error, in order with its output.
+    StdErr(Bytes),
+    /// A command has ended with this code; all its output came before.
+    ExitCode(i32),
     /// The agent is still refilling what was lost: other output may wait behind it.
     Late,
     /// The agent could not reach the destination.

@@ -7,6 +7,7 @@ mod encryption;
 mod event;
 mod handshaking;
 mod lateness;
+mod outgoing;
 mod settle;
 
 pub use data_channel::{DataChannel, RestoredChannel};

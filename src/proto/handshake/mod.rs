@@ -33,7 +33,7 @@ pub enum Handshake {
 pub struct Agreement {
     /// The agent's version.
     pub agent: AgentVersion,
-    /// Its text, for people.
+    /// Its text, for people; empty when it was not said.
     pub agent_version: String,
     /// How the bytes of local connections travel.
     pub carriage: Carriage,
@@ -51,13 +51,15 @@ pub struct AwaitedKey {
     processed: Vec<ProcessedAction>,
 }
 
-/// How the bytes of local connections travel in a Port session. The document and the agent's age decide it.
+/// What a session carries. The document and the agent's age decide it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Carriage {
     /// Many connections in frames of smux.
     Multiplexed,
     /// The bytes of one connection as they are, which is all that such a session carries.
     Raw,
+    /// A terminal, or the output of a command.
+    Shell,
 }
 
 /// Why a handshake cannot succeed. The session is over.
@@ -69,8 +71,8 @@ pub enum HandshakeError {
     /// Complete before any request.
     #[error("agent completed a handshake that it had not begun")]
     NotBegun,
-    /// The session is of another kind than a port.
-    #[error("session type {0:?} is not a port session: check the document and its parameters")]
+    /// The session is of a kind that nobody knows.
+    #[error("session type {0:?} is not a port session, shell or command: check the document and its parameters")]
     SessionType(String),
     /// The agent wants something this client cannot do.
     #[error("agent asks for {0}, which this version does not support")]
@@ -97,6 +99,16 @@ pub struct Step {
 }
 
 impl Handshake {
+    /// That of a session without one: shells and interactive commands without encryption begin with their output.
+    pub const fn absent() -> Self {
+        Self::Complete(Agreement {
+            agent: AgentVersion::UNSAID,
+            agent_version: String::new(),
+            carriage: Carriage::Shell,
+            encryption: None,
+        })
+    }
+
     /// Takes a message of the payload types 5, 7 or 8.
     ///
     /// # Errors
@@ -321,7 +333,7 @@ fn response(
     Ok(Bytes::from(bytes))
 }
 
-/// A Port session: multiplexed if the document and the agent know how, else the bytes of one connection.
+/// A shell, a command, or a Port session: multiplexed if the document and the agent know how, else the bytes of one connection.
 fn accept_session_type(
     parameters: &serde_json::Value,
     agent: AgentVersion,
@@ -329,8 +341,10 @@ fn accept_session_type(
 ) -> Result<Carriage, HandshakeError> {
     let text = |value: Option<&serde_json::Value>| word(value.and_then(|value| value.as_str()).unwrap_or_default());
     let session_type = text(parameters.get("SessionType"));
-    if session_type != "Port" {
-        return Err(HandshakeError::SessionType(session_type));
+    match session_type.as_str() {
+        "Port" => {}
+        "Standard_Stream" | "InteractiveCommands" | "NonInteractiveCommands" => return Ok(Carriage::Shell),
+        _ => return Err(HandshakeError::SessionType(session_type)),
     }
     let property = |name: &str| {
         let properties = parameters.get("Properties");

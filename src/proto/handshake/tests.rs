@@ -59,18 +59,19 @@ fn the_document_and_the_agents_age_decide_how_bytes_travel() {
         let ssh = asks("3.3.1142.0", "Port", properties);
         assert_eq!(carriage(&ssh), Ok(Carriage::Raw), "{properties}");
     }
+    for kind in ["Standard_Stream", "InteractiveCommands", "NonInteractiveCommands"] {
+        let shell = asks("3.0.100.0", kind, "null");
+        assert_eq!(carriage(&shell), Ok(Carriage::Shell), "{kind}");
+    }
     let remote = asks("3.0.196.0", "Port", r#"{"type":"LocalPortForwarding","host":"db"}"#);
     let too_old = HandshakeError::AgentTooOld("3.0.196.0".to_owned());
     assert_eq!(carriage(&remote), Err(too_old));
 }
 
 #[test]
-fn what_is_no_port_session_is_refused_with_a_reason() {
-    let shell = begin(&asks("3.3.1142.0", "Standard_Stream", "null")).unwrap();
-    assert_eq!(
-        shell.refused,
-        Some(HandshakeError::SessionType("Standard_Stream".to_owned()))
-    );
+fn what_nobody_knows_is_refused_with_a_reason() {
+    let other = begin(&asks("3.3.1142.0", "Video", "null")).unwrap();
+    assert_eq!(other.refused, Some(HandshakeError::SessionType("Video".to_owned())));
     let unknown =
         br#"{"AgentVersion":"3.3.1142.0","RequestedClientActions":[{"ActionType":"Dance","ActionParameters":{}}]}"#;
     let response = begin(unknown).unwrap().response.unwrap();

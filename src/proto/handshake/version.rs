@@ -13,6 +13,10 @@ impl AgentVersion {
     /// The last that does not multiplex port forwards.
     const LAST_BASIC: Self = Self([3, 0, 196, 0]);
 
+    /// That of an agent that does not say it, since a shell needs no handshake. It is taken for a new one: to hold an
+    /// old one for new costs a session that stands still, the other way round would cost bytes.
+    pub(super) const UNSAID: Self = Self([u32::MAX; 4]);
+
     /// Parses "3.3.1142.0"; missing numbers are 0.
     pub fn parse(text: &str) -> Option<Self> {
         if text.len() > LONGEST {

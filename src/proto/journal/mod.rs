@@ -7,6 +7,7 @@
 
 mod locals;
 mod raw;
+mod shell;
 mod state;
 mod stream;
 
@@ -102,7 +103,7 @@ pub enum Record {
 pub enum SentBody {
     /// Frames of the multiplexer; the data is the streams' input, in order.
     Frames(Vec<FramePart>),
-    /// So many bytes of a raw session's input, in order.
+    /// So many bytes of the input of a raw session or a shell, in order.
     Input(usize),
     /// These bytes.
     Bytes(Bytes),

@@ -1,4 +1,4 @@
-//! The state of a raw session.
+//! The state of a raw session, and what it has in common with a shell.
 
 use bytes::Bytes;
 

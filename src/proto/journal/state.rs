@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use bytes::{Bytes, BytesMut};
 
+use super::shell::TerminalState;
 use super::stream::StreamState;
 use super::{Record, SentBody};
 use crate::channel::{RestoredChannel, Settle, disconnect, harmless};
@@ -12,8 +13,9 @@ use crate::local::RestoredStream;
 use crate::mux::{Decoder, FrameCommand, FramePart, Item, Kind, put_frame};
 use crate::raw::RAW_STREAM;
 use crate::session::LocalId;
+use crate::shell::Source;
 use crate::stream::{Form, Identity, PendingAck, REPEATED, ReceiveBuffer, ReliableStream, SendBuffer};
-use crate::wire::{PayloadType, Uuid};
+use crate::wire::{PayloadType, Uuid, exit_code};
 
 /// A message that may not be acknowledged yet.
 #[derive(Clone, Debug)]
@@ -44,6 +46,8 @@ pub struct State {
     pub(super) streams: BTreeMap<u32, StreamState>,
     /// What came in a raw session before any local connection was there.
     pub(super) early: VecDeque<Bytes>,
+    /// What only a shell has.
+    pub(super) terminal: TerminalState,
     /// The message that told the agent of a raw session that its connection is over.
     pub(super) parted: Option<u64>,
     /// Local connections whose session is over, and which still get what is left.
@@ -74,6 +78,7 @@ impl State {
             next_stream: 3,
             streams: BTreeMap::new(),
             early: VecDeque::new(),
+            terminal: TerminalState::default(),
             parted: None,
             finishing: BTreeMap::new(),
             opened: None,
@@ -86,7 +91,7 @@ impl State {
         let lost = self.opened.map(|(_, last)| last).or(self.lost);
         let mut finishing = std::mem::take(&mut self.finishing);
         let streams = std::mem::take(&mut self.streams).into_values();
-        let ended = streams.filter(|state| self.carriage() == Carriage::Raw && state.stream.far_fin);
+        let ended = streams.filter(|state| self.carriage() != Carriage::Multiplexed && state.stream.far_fin);
         finishing.extend(ended.map(|state| (state.stream.local, state)));
         *self = Self {
             lost,
@@ -130,6 +135,7 @@ impl State {
                     state.handle_written(bytes);
                 }
                 self.forget_finished(stream);
+                self.forget_runs();
             }
             Record::Sent {
                 number,
@@ -201,14 +207,14 @@ impl State {
     }
 
     fn open(&mut self, stream: u32, local: LocalId) {
-        let raw = self.carriage() == Carriage::Raw;
+        let single = self.carriage() != Carriage::Multiplexed;
         let early = std::mem::take(&mut self.early);
         let received = early.iter().map(Bytes::len).fold(0, usize::saturating_add);
         self.next_stream = self.next_stream.max(stream.saturating_add(2));
         self.opened = Some((self.opened.map_or(local, |(first, _)| first), local));
         let restored = RestoredStream {
             local,
-            opened: raw,
+            opened: single,
             input: VecDeque::new(),
             output: early,
             local_eof: false,
@@ -257,6 +263,9 @@ impl State {
         if self.carriage() == Carriage::Raw && payload_type == PayloadType::FLAG && payload == disconnect() {
             self.parted = Some(number);
             self.streams.remove(&RAW_STREAM);
+        }
+        if payload_type == PayloadType::SIZE {
+            self.terminal.told = serde_json::from_slice(&payload).ok();
         }
         if payload_type == PayloadType::HANDSHAKE_RESPONSE {
             self.response_due = None;
@@ -314,7 +323,14 @@ impl State {
                     self.challenge_due = step.challenge.or_else(|| self.challenge_due.take());
                 }
             }
+            PayloadType::OUTPUT if self.handshake == Handshake::AwaitingRequest => {
+                self.handshake = Handshake::absent();
+                self.take_shell(Source::Stdout, payload);
+            }
             PayloadType::OUTPUT if self.carriage() == Carriage::Raw => self.take_raw(payload),
+            PayloadType::OUTPUT if self.carriage() == Carriage::Shell => self.take_shell(Source::Stdout, payload),
+            PayloadType::STD_ERR if self.carriage() == Carriage::Shell => self.take_shell(Source::Stderr, payload),
+            PayloadType::EXIT_CODE if self.carriage() == Carriage::Shell => self.terminal.exit = exit_code(&payload),
             PayloadType::OUTPUT => {
                 while let Ok(Some(item)) = self.decoder.next(&mut payload) {
                     self.take(item);

@@ -36,6 +36,20 @@ pub enum WorkloadEvent {
         /// The bytes.
         bytes: Bytes,
     },
+    /// Bytes of a command's standard error, where the document separates it.
+    StdErr {
+        /// The connection.
+        local: LocalId,
+        /// The bytes.
+        bytes: Bytes,
+    },
+    /// The command has ended; all its output was told before.
+    Exit {
+        /// The connection.
+        local: LocalId,
+        /// With this code.
+        code: i32,
+    },
     /// Nothing more will come: close after writing.
     Finished {
         /// The connection.

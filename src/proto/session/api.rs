@@ -302,6 +302,20 @@ pub enum Event {
         /// In order, each byte once.
         bytes: Bytes,
     },
+    /// The same, of a command's standard error; reported together with the others.
+    StdErr {
+        /// Which connection.
+        local: LocalId,
+        /// In order with the others, each byte once.
+        bytes: Bytes,
+    },
+    /// The command has ended; all its output was handed out before.
+    Exit {
+        /// Which connection.
+        local: LocalId,
+        /// As the agent says it; -1 when a signal ended it.
+        code: i32,
+    },
     /// The far side has closed after all its data: write what is left, then close. No more events follow.
     Finished {
         /// Which connection.

@@ -45,11 +45,34 @@ pub struct SessionConfig {
     pub receive_limit_per_stream: usize,
     /// The same for all local connections of the session together.
     pub receive_limit: usize,
+    /// What it is for; a session of another kind is ended.
+    pub purpose: Purpose,
     /// Started only once: when its AWS session is over, or cannot be started for a reason that waiting alone does not
     /// mend, the session stops.
     pub once: bool,
     /// Bytes of out-of-order messages kept before reading is slowed down; never dropped.
     pub reorder_limit: usize,
+}
+
+/// What a session is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Purpose {
+    /// Local connections to a port.
+    #[default]
+    Connections,
+    /// A shell, or a command.
+    Shell,
+}
+
+impl Purpose {
+    /// What is said of a session whose websocket is open and whose agent has not been heard yet.
+    pub(super) const fn opened(self) -> &'static str {
+        match self {
+            Self::Connections => "websocket open",
+            // There may be no handshake: the first output shows that it is there.
+            Self::Shell => "websocket open, waiting for its first output",
+        }
+    }
 }
 
 /// When an AWS session is started.
@@ -98,6 +121,7 @@ impl Default for SessionConfig {
             client_version: "1.2.764.0".to_owned(),
             receive_limit_per_stream: 16 << 20,
             receive_limit: 64 << 20,
+            purpose: Purpose::default(),
             once: false,
             reorder_limit: 64 << 20,
         }

@@ -22,15 +22,15 @@ impl Session {
         self.set_phase(Phase::Stopped, "stopped".to_owned(), now);
     }
 
-    /// The agent or the service has ended the session. In a raw one that is how the destination closes: its connection
+    /// The agent or the service has ended the session. In one for a single connection that is how the destination closes: it
     /// gets what is left and an end, unless something before it is missing.
     pub(super) fn handle_far_end(&mut self, reason: Option<&str>, now: Timestamp) {
-        let raw = self.live.as_ref().is_some_and(|live| live.workload.is_raw());
+        let single = self.live.as_ref().is_some_and(|live| live.workload.is_single());
         let cause = match reason {
-            None if raw => CLOSED.to_owned(),
+            None if single => CLOSED.to_owned(),
             _ => format!("the session has ended: {}", reason.unwrap_or("no reason given")),
         };
-        if let Some(live) = self.live.as_mut().filter(|live| live.workload.is_raw()) {
+        if let Some(live) = self.live.as_mut().filter(|live| live.workload.is_single()) {
             let complete = live.channel.stream().received().held_memory() == 0;
             let ready = live.channel.is_ready();
             let told = complete.then(|| live.workload.handle_far_end(ready)).flatten();

@@ -256,7 +256,7 @@ impl Session {
         live.channel.handle_attached(&token, now);
         self.work = Work::Up(Link::new(epoch, now));
         if !live.channel.is_ready() {
-            self.set_phase(Phase::Handshaking, "websocket open".to_owned(), now);
+            self.set_phase(Phase::Handshaking, self.config.purpose.opened().to_owned(), now);
         }
     }
 

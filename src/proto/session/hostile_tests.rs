@@ -72,7 +72,12 @@ fn causes(session: &mut Session) -> Vec<(Phase, String)> {
     let events = std::iter::from_fn(|| session.poll_event());
     let phase = |event| match event {
         Event::Phase { to, cause, .. } => Some((to, cause)),
-        Event::Data { .. } | Event::Finished { .. } | Event::Reset { .. } | Event::Room { .. } => None,
+        Event::Data { .. }
+        | Event::StdErr { .. }
+        | Event::Exit { .. }
+        | Event::Finished { .. }
+        | Event::Reset { .. }
+        | Event::Room { .. } => None,
     };
     events.filter_map(phase).collect()
 }

@@ -6,6 +6,7 @@ use super::{Event, LocalId, Session, Work};
 use crate::Timestamp;
 use crate::journal::Record;
 use crate::local::WorkloadEvent;
+use crate::wire::SizeBody;
 
 impl Session {
     /// A local connection was accepted. It waits until the session is attached; then it gets a stream.
@@ -22,6 +23,14 @@ impl Session {
     /// Bytes the session would take from this connection now. [`Event::Room`] says when to ask again.
     pub fn local_room(&self, local: LocalId) -> usize {
         self.live.as_ref().map_or(0, |live| live.workload.room(local))
+    }
+
+    /// The terminal of a shell has this size from now on.
+    pub fn set_size(&mut self, size: SizeBody) {
+        self.size = Some(size);
+        if let Some(live) = &mut self.live {
+            live.workload.set_size(size);
+        }
     }
 
     /// Takes bytes read from a local connection, at most as many as `local_room` said.
@@ -78,7 +87,7 @@ impl Session {
         let Some(live) = self
             .live
             .as_mut()
-            .filter(|live| attached && (live.channel.is_ready() || live.workload.is_raw()))
+            .filter(|live| attached && (live.channel.is_ready() || live.workload.is_single()))
         else {
             return;
         };
@@ -101,6 +110,12 @@ impl Session {
                     self.figures.bytes_down = self.figures.bytes_down.saturating_add(count);
                     Event::Data { local, bytes }
                 }
+                WorkloadEvent::StdErr { local, bytes } => {
+                    let count = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+                    self.figures.bytes_down = self.figures.bytes_down.saturating_add(count);
+                    Event::StdErr { local, bytes }
+                }
+                WorkloadEvent::Exit { local, code } => Event::Exit { local, code },
                 WorkloadEvent::Finished { local } => Event::Finished { local },
                 WorkloadEvent::Reset { local, cause } => Event::Reset { local, cause },
                 WorkloadEvent::Room { local } => Event::Room { local },

@@ -25,7 +25,7 @@ pub use api::{
     Attempt, Backoff, Command, DropCause, Epoch, Event, Failure, FailureClass, Grant, Inbound, KeyGrant, LocalId,
     Outcome, Reading, ResetCause, ResumeGrant, Secret, Transmit,
 };
-pub use config::{OnEnd, SessionConfig, StartWhen};
+pub use config::{OnEnd, Purpose, SessionConfig, StartWhen};
 pub use environment::NetworkChange;
 pub use phase::Phase;
 pub use schedule::{Deadlines, Lifetime, Preferences};
@@ -41,7 +41,9 @@ use crate::journal::{LocalFate, Record, State};
 use crate::local::WorkloadLimits;
 use crate::mux::Mux;
 use crate::raw::Raw;
+use crate::shell::Shell;
 use crate::stream::{Identity, ReliableStream};
+use crate::wire::SizeBody;
 use encryption::KeyCall;
 use link::{Link, PongHabit};
 use schedule::Activity;
@@ -83,6 +85,8 @@ pub struct Session {
     next_local: u64,
     /// Local connections without a stream, in the order they came.
     waiting: BTreeSet<LocalId>,
+    /// The size of the terminal of a shell, once it is known.
+    size: Option<SizeBody>,
     figures: Figures,
     history: VecDeque<DropRecord>,
     /// When the last frame was read, for the pace of reading.
@@ -171,6 +175,7 @@ impl Session {
             preferences: Preferences::default(),
             next_local: 1,
             waiting: BTreeSet::new(),
+            size: None,
             figures: Figures::default(),
             history: VecDeque::new(),
             last_read: Timestamp::ZERO,
@@ -225,7 +230,7 @@ impl Session {
                 token: None,
                 workload: self.restored_workload(&state, channel.stream().send().next_number(), now),
                 repeated: None,
-                handshake_deadline: (!channel.is_ready()).then(|| now.after(self.config.handshake_timeout)),
+                handshake_deadline: self.handshake_deadline(now).filter(|_| !channel.is_ready()),
                 channel,
                 key_call: KeyCall::default(),
                 pongs: PongHabit::default(),
@@ -252,7 +257,9 @@ impl Session {
             since: self.since,
             cause: self.cause.clone(),
             session_id: self.live.as_ref().map(|live| live.session_id.clone()),
-            agent_version: agreement.map(|agreement| agreement.agent_version.clone()),
+            agent_version: agreement
+                .map(|agreement| agreement.agent_version.clone())
+                .filter(|version| !version.is_empty()),
             attempts: self.attempts,
             next_attempt,
             trouble: self.trouble(),
@@ -287,8 +294,12 @@ impl Session {
 
     fn restored_workload(&self, state: &State, next_number: u64, now: Timestamp) -> Workload {
         let limits = self.workload_limits();
-        if state.carriage() == Carriage::Raw {
-            return Workload::Raw(Box::new(Raw::restore(limits, state.raw(), next_number, now)));
+        match state.carriage() {
+            Carriage::Raw => return Workload::Raw(Box::new(Raw::restore(limits, state.raw(), next_number, now))),
+            Carriage::Shell => {
+                return Workload::Shell(Box::new(Shell::restore(limits, state.shell(), next_number, now)));
+            }
+            Carriage::Multiplexed => {}
         }
         let (mux, streams) = state.mux();
         Workload::Mux(Box::new(Mux::restore(limits, mux, streams, next_number, now)))
@@ -301,6 +312,12 @@ impl Session {
             total: self.config.receive_limit,
             fin_grace: self.config.fin_grace,
         }
+    }
+
+    /// Until when the handshake of a session that begins now must be done. A shell without encryption has none, and a command
+    /// may be silent for as long as it likes; where there is one, the agent itself gives up after 15 s.
+    fn handshake_deadline(&self, now: Timestamp) -> Option<Timestamp> {
+        (self.config.purpose == Purpose::Connections).then(|| now.after(self.config.handshake_timeout))
     }
 
     fn new_live(&mut self, grant: Grant, now: Timestamp) -> Live {
@@ -320,7 +337,7 @@ impl Session {
             channel: DataChannel::new(stream, client_id, self.config.client_version.clone()),
             workload: Workload::new(self.workload_limits()),
             repeated: None,
-            handshake_deadline: Some(now.after(self.config.handshake_timeout)),
+            handshake_deadline: self.handshake_deadline(now),
             key_call: KeyCall::default(),
             pongs: PongHabit::default(),
             activity: Activity::new(now),

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use super::link::Link;
-use super::{CLOSED, Command, Epoch, Event, Inbound, Live, Reading, Session, SessionConfig, Transmit, Work};
+use super::{CLOSED, Command, Epoch, Event, Inbound, Live, Purpose, Reading, Session, SessionConfig, Transmit, Work};
 use crate::channel::ChannelEvent;
+use crate::handshake::Carriage;
 use crate::journal::Record;
 use crate::time::{Reason, Timestamp, Wakeup, earliest};
 
@@ -14,6 +15,10 @@ const SLOW: Duration = Duration::from_millis(2);
 const SLOWEST: Duration = Duration::from_millis(20);
 /// The reorder buffer at so many times its limit holds more than any agent's own list: this one is not honest.
 const REORDER_END: usize = 4;
+
+/// What is said of a session of another kind than it should be of.
+const NO_PORT: &str = "the session is a shell, it is not a port session: check the document and its parameters";
+const NO_SHELL: &str = "the session is for a port, it is not a shell or command: check the document and its parameters";
 
 impl Session {
     /// Takes a frame of the websocket with this epoch.
@@ -314,9 +319,17 @@ impl Session {
         match event {
             ChannelEvent::Proven => self.handle_proven(now),
             ChannelEvent::Agreed(carriage) => {
-                let limits = self.workload_limits();
+                if (carriage == Carriage::Shell) != (self.config.purpose == Purpose::Shell) {
+                    let cause = match self.config.purpose {
+                        Purpose::Connections => NO_PORT,
+                        Purpose::Shell => NO_SHELL,
+                    };
+                    self.end(cause, true, now);
+                    return;
+                }
+                let (limits, size) = (self.workload_limits(), self.size);
                 if let Some(live) = &mut self.live {
-                    live.workload.agree(carriage, limits);
+                    live.workload.agree(carriage, limits, size);
                 }
                 self.open_waiting(now);
             }
@@ -327,6 +340,16 @@ impl Session {
                 if let Err(error) = live.workload.handle_payload(payload, now) {
                     let cause = format!("{error}: the session cannot go on, a new one is started");
                     self.end(&cause, true, now);
+                }
+            }
+            ChannelEvent::StdErr(bytes) => {
+                if let Some(live) = &mut self.live {
+                    live.workload.handle_stderr(bytes, now);
+                }
+            }
+            ChannelEvent::ExitCode(code) => {
+                if let Some(live) = &mut self.live {
+                    live.workload.handle_exit(code);
                 }
             }
             ChannelEvent::Late => {

@@ -84,6 +84,8 @@ impl fmt::Debug for Event {
         match self {
             Self::Phase { from, to, cause } => write!(f, "Phase({from} -> {to}: {cause:?})"),
             Self::Data { local, bytes } => write!(f, "Data({local:?}, {} bytes)", bytes.len()),
+            Self::StdErr { local, bytes } => write!(f, "StdErr({local:?}, {} bytes)", bytes.len()),
+            Self::Exit { local, code } => write!(f, "Exit({local:?}, {code})"),
             Self::Finished { local } => write!(f, "Finished({local:?})"),
             Self::Reset { local, cause } => write!(f, "Reset({local:?}, {cause:?})"),
             Self::Room { local } => write!(f, "Room({local:?})"),

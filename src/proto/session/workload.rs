@@ -1,4 +1,4 @@
-//! What a session's bytes are for: the multiplexer's streams, or one connection.
+//! What a session's bytes are for: the multiplexer's streams, one connection, or a terminal.
 
 use bytes::Bytes;
 
@@ -9,12 +9,15 @@ use crate::local::{WorkloadEvent, WorkloadLimits};
 use crate::mux::{InvalidFrame, Mux};
 use crate::raw::{RAW_STREAM, Raw, RawMessage};
 use crate::session::LocalId;
+use crate::shell::{Shell, ShellMessage, Source};
+use crate::wire::SizeBody;
 
 /// The workload of one AWS session. Which one it is, the agent says in its first message.
 #[derive(Debug)]
 pub(super) enum Workload {
     Mux(Box<Mux>),
     Raw(Box<Raw>),
+    Shell(Box<Shell>),
 }
 
 impl Workload {
@@ -24,22 +27,53 @@ impl Workload {
     }
 
     /// The agent has said what it is; nothing has been carried yet.
-    pub(super) fn agree(&mut self, carriage: Carriage, limits: WorkloadLimits) {
-        if carriage == Carriage::Raw && self.is_empty() {
-            *self = Self::Raw(Box::new(Raw::new(limits)));
+    pub(super) fn agree(&mut self, carriage: Carriage, limits: WorkloadLimits, size: Option<SizeBody>) {
+        match (carriage, &self) {
+            (Carriage::Raw, Self::Mux(mux)) if mux.len() == 0 => *self = Self::Raw(Box::new(Raw::new(limits))),
+            (Carriage::Shell, Self::Mux(mux)) if mux.len() == 0 => {
+                *self = Self::Shell(Box::new(Shell::new(limits, size)));
+            }
+            (Carriage::Multiplexed | Carriage::Raw | Carriage::Shell, _) => {}
+        }
+    }
+
+    /// The terminal's size, where there is one.
+    pub(super) fn set_size(&mut self, size: SizeBody) {
+        if let Self::Shell(shell) = self {
+            shell.set_size(size);
+        }
+    }
+
+    /// Bytes of a command's standard error.
+    pub(super) fn handle_stderr(&mut self, bytes: Bytes, now: Timestamp) {
+        if let Self::Shell(shell) = self {
+            shell.handle_output(Source::Stderr, bytes, now);
+        }
+    }
+
+    /// A command's exit code.
+    pub(super) fn handle_exit(&mut self, code: i32) {
+        if let Self::Shell(shell) = self {
+            shell.handle_exit(code);
         }
     }
 
     /// The connection's end ends the session.
+    pub(super) const fn is_single(&self) -> bool {
+        matches!(self, Self::Raw(_) | Self::Shell(_))
+    }
+
+    /// It carries the bytes of a connection as they are.
     pub(super) const fn is_raw(&self) -> bool {
         matches!(self, Self::Raw(_))
     }
 
-    /// Whether a local connection has ever had the raw session.
+    /// Whether a local connection has ever had a session for a single one.
     pub(super) fn is_taken(&self) -> bool {
         match self {
             Self::Mux(_) => false,
             Self::Raw(raw) => raw.is_taken(),
+            Self::Shell(shell) => shell.is_taken(),
         }
     }
 
@@ -48,6 +82,7 @@ impl Workload {
         match self {
             Self::Mux(_) => false,
             Self::Raw(raw) => raw.is_over(),
+            Self::Shell(shell) => shell.is_over(),
         }
     }
 
@@ -55,6 +90,7 @@ impl Workload {
         match self {
             Self::Mux(mux) => mux.open(local, now),
             Self::Raw(raw) => raw.open(local, now),
+            Self::Shell(shell) => shell.open(local, now),
         }
     }
 
@@ -63,6 +99,7 @@ impl Workload {
         match self {
             Self::Mux(mux) => mux.locals().collect(),
             Self::Raw(raw) => raw.local().into_iter().collect(),
+            Self::Shell(shell) => shell.local().into_iter().collect(),
         }
     }
 
@@ -70,6 +107,7 @@ impl Workload {
         match self {
             Self::Mux(mux) => mux.len(),
             Self::Raw(raw) => usize::from(raw.is_open()),
+            Self::Shell(shell) => usize::from(shell.is_open()),
         }
     }
 
@@ -81,6 +119,7 @@ impl Workload {
         match self {
             Self::Mux(mux) => mux.room(local),
             Self::Raw(raw) => raw.room(local),
+            Self::Shell(shell) => shell.room(local),
         }
     }
 
@@ -88,6 +127,7 @@ impl Workload {
         match self {
             Self::Mux(mux) => mux.is_full(),
             Self::Raw(raw) => raw.is_full(),
+            Self::Shell(shell) => shell.is_full(),
         }
     }
 
@@ -96,6 +136,7 @@ impl Workload {
         match self {
             Self::Mux(mux) => mux.handle_local_data(local, bytes, now),
             Self::Raw(raw) => raw.handle_local_data(local, bytes, now).then_some(RAW_STREAM),
+            Self::Shell(shell) => shell.handle_local_data(local, bytes, now).then_some(RAW_STREAM),
         }
     }
 
@@ -103,6 +144,8 @@ impl Workload {
         match self {
             Self::Mux(mux) => mux.handle_local_eof(local, now),
             Self::Raw(raw) => raw.handle_local_eof(local, now).then_some(RAW_STREAM),
+            // What is typed has an end only with its terminal.
+            Self::Shell(_) => None,
         }
     }
 
@@ -110,6 +153,7 @@ impl Workload {
         match self {
             Self::Mux(mux) => mux.handle_local_reset(local),
             Self::Raw(raw) => raw.handle_local_reset(local).then_some(RAW_STREAM),
+            Self::Shell(shell) => shell.handle_local_reset(local).then_some(RAW_STREAM),
         }
     }
 
@@ -117,6 +161,7 @@ impl Workload {
         match self {
             Self::Mux(mux) => mux.handle_local_written(local, bytes),
             Self::Raw(raw) => raw.handle_local_written(local, bytes).then_some(RAW_STREAM),
+            Self::Shell(shell) => shell.handle_local_written(local, bytes).then_some(RAW_STREAM),
         }
     }
 
@@ -124,6 +169,7 @@ impl Workload {
         match self {
             Self::Mux(mux) => mux.handle_acknowledged(oldest_unacknowledged, open, now),
             Self::Raw(raw) => raw.handle_acknowledged(oldest_unacknowledged, open, now),
+            Self::Shell(_) => {}
         }
     }
 
@@ -131,6 +177,7 @@ impl Workload {
         match self {
             Self::Mux(mux) => mux.handle_late(now),
             Self::Raw(raw) => raw.handle_late(now),
+            Self::Shell(_) => {}
         }
     }
 
@@ -138,6 +185,7 @@ impl Workload {
         match self {
             Self::Mux(mux) => mux.handle_refused(),
             Self::Raw(raw) => raw.handle_refused(),
+            Self::Shell(_) => {}
         }
     }
 
@@ -148,6 +196,10 @@ impl Workload {
                 raw.handle_payload(payload, now);
                 Ok(())
             }
+            Self::Shell(shell) => {
+                shell.handle_output(Source::Stdout, payload, now);
+                Ok(())
+            }
         }
     }
 
@@ -156,6 +208,7 @@ impl Workload {
         match self {
             Self::Mux(_) => None,
             Self::Raw(raw) => raw.handle_far_end(ready).then_some(RAW_STREAM),
+            Self::Shell(shell) => shell.handle_far_end(ready).then_some(RAW_STREAM),
         }
     }
 
@@ -168,6 +221,10 @@ impl Workload {
                 RawMessage::Input(bytes) => channel.push_input(bytes),
                 RawMessage::Disconnect => channel.push_disconnect(),
             }),
+            Self::Shell(shell) => shell.build(number).map(|message| match message {
+                ShellMessage::Size(size) => channel.push_size(size),
+                ShellMessage::Input(bytes) => channel.push_input(bytes),
+            }),
         }
         .is_some()
     }
@@ -177,6 +234,7 @@ impl Workload {
         match self {
             Self::Mux(mux) => mux.fin_at(oldest_unacknowledged),
             Self::Raw(raw) => raw.end_at(oldest_unacknowledged),
+            Self::Shell(_) => None,
         }
     }
 
@@ -185,6 +243,7 @@ impl Workload {
         match self {
             Self::Mux(mux) => mux.handle_timeout(oldest_unacknowledged, next_number, now),
             Self::Raw(raw) => raw.handle_timeout(oldest_unacknowledged, next_number, now),
+            Self::Shell(_) => false,
         }
     }
 
@@ -192,6 +251,7 @@ impl Workload {
         match self {
             Self::Mux(mux) => mux.poll_event(),
             Self::Raw(raw) => raw.poll_event(),
+            Self::Shell(shell) => shell.poll_event(),
         }
     }
 }

@@ -169,6 +169,12 @@ pub struct CompleteBody {
     pub customer_message: String,
 }
 
+/// A command's exit code, from the payload of type 12: `EXIT_CODE: 3`. The agent writes -1 for one that a signal ended.
+pub fn exit_code(payload: &[u8]) -> Option<i32> {
+    let text = std::str::from_utf8(payload).ok()?;
+    text.trim().strip_prefix("EXIT_CODE:")?.trim().parse().ok()
+}
+
 /// A terminal's size (payload type 3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SizeBody {

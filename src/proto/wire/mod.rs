@@ -10,7 +10,7 @@ mod uuid;
 
 pub use bodies::{
     AcknowledgeBody, ActionResult, ActionStatus, ChallengeBody, ChannelClosedBody, CompleteBody, HandshakeRequestBody,
-    HandshakeResponseBody, OpenDataChannelBody, ProcessedAction, RequestedAction, SizeBody,
+    HandshakeResponseBody, OpenDataChannelBody, ProcessedAction, RequestedAction, SizeBody, exit_code,
 };
 pub use message::{ClientMessage, HEADER_LENGTH, InvalidMessage, MIN_FRAME, MessageType, PayloadType};
 pub use uuid::Uuid;

@@ -264,6 +264,8 @@ impl World {
         let events: VecDeque<WorkloadEvent> = std::iter::from_fn(|| self.mux.poll_event()).collect();
         for event in events {
             let (WorkloadEvent::Data { local, .. }
+            | WorkloadEvent::StdErr { local, .. }
+            | WorkloadEvent::Exit { local, .. }
             | WorkloadEvent::Finished { local }
             | WorkloadEvent::Reset { local, .. }
             | WorkloadEvent::Room { local }) = &event;
@@ -280,6 +282,7 @@ impl World {
                     assert!(self.garbled || state.far.starts_with(&state.got));
                 }
                 WorkloadEvent::Finished { .. } | WorkloadEvent::Reset { .. } => state.ended = true,
+                WorkloadEvent::StdErr { .. } | WorkloadEvent::Exit { .. } => unreachable!("of a shell only"),
                 WorkloadEvent::Room { .. } => {}
             }
         }

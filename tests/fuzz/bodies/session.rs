@@ -382,13 +382,13 @@ impl World {
         while let Some(event) = self.session.poll_event() {
             let (local, end) = match event {
                 Event::Phase { .. } => continue,
-                Event::Data { local, bytes } => {
+                Event::Data { local, bytes } | Event::StdErr { local, bytes } => {
                     assert!(!bytes.is_empty());
                     *self.locals.entry(local).or_default() += bytes.len();
                     (local, false)
                 }
                 Event::Finished { local } | Event::Reset { local, .. } => (local, true),
-                Event::Room { .. } => continue,
+                Event::Room { .. } | Event::Exit { .. } => continue,
             };
             assert!(!self.ended.contains(&local), "an event after the end of {local:?}");
             if end {

@@ -78,6 +78,10 @@ pub struct AgentConfig {
     pub handshake_gap: Duration,
     /// Between marking the handshake complete and having the port ready: input is not acknowledged.
     pub ready_delay: Duration,
+    /// Shells and interactive commands begin with a handshake, too, as they do when they are encrypted.
+    pub handshake_for_shells: bool,
+    /// The program of a shell session, with its arguments.
+    pub shell: Vec<String>,
     /// Between the loss of its own link and its reconnect.
     pub reconnect_delay: Duration,
 }
@@ -92,6 +96,8 @@ impl Default for AgentConfig {
             handshake_timeout: Duration::from_secs(15),
             handshake_gap: Duration::from_millis(1),
             ready_delay: Duration::from_millis(5),
+            handshake_for_shells: false,
+            shell: vec!["sh".to_owned()],
             reconnect_delay: Duration::from_millis(10),
         }
     }

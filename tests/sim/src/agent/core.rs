@@ -16,6 +16,7 @@ use super::encryption::Encryption;
 use super::handshake::{self, PortProperties};
 use super::port::Port;
 use super::reliable::{Inbound, Outbound};
+use super::shell::ShellPort;
 use crate::config::AgentConfig;
 use crate::counters::Counters;
 use crate::message;
@@ -131,6 +132,12 @@ impl Agent {
     /// Opens the session: HandshakeRequest. A second call does nothing.
     pub(crate) fn start(&mut self, now: Instant) {
         if self.phase == Phase::NotStarted {
+            let without = !self.properties.document.shakes_hands() && !self.config.handshake_for_shells;
+            if without && self.encryption.is_none() {
+                let until = now + self.config.ready_delay;
+                self.phase = Phase::Preparing { until };
+                return;
+            }
             let request = self.request();
             self.phase = Phase::AwaitingResponse { since: now };
             self.send(PayloadType::HANDSHAKE_REQUEST, request, now);
@@ -257,7 +264,7 @@ impl Agent {
                 self.phase = Phase::Preparing { until };
             }
             Phase::Preparing { until } if now >= until => {
-                self.port = Some(self.open_port());
+                self.port = Some(self.open_port(now));
                 self.phase = Phase::Ready;
             }
             Phase::NotStarted | Phase::Gap { .. } | Phase::Preparing { .. } => {}
@@ -280,7 +287,7 @@ impl Agent {
             return false;
         };
         let before = port.open_connections();
-        let round = match port.poll(cx) {
+        let round = match port.poll(cx, !self.paused, now) {
             Ok(round) => round,
             Err(error) => {
                 tracing::warn!(?error, "agent: input is not smux version 1");
@@ -297,6 +304,9 @@ impl Agent {
         }
         let blocked = self.in_hand.is_some();
         self.advance(now);
+        if let Some(exit) = self.port.as_mut().and_then(|port| port.take_exit(!self.paused)) {
+            self.send(PayloadType::EXIT_CODE, exit, now);
+        }
         let over = self.port.as_mut().and_then(Port::poll_over);
         if let Some(reason) = &over {
             self.end(reason, now);
@@ -317,7 +327,8 @@ impl Agent {
         let tick = (!self.outbound.is_acknowledged() && !self.paused).then_some(self.next_tick);
         let has_output = self.port.as_ref().is_some_and(|port| port.has_output());
         let pace = (has_output && !self.paused).then_some(self.next_send);
-        phase.into_iter().chain(tick).chain(pace).min()
+        let own = self.port.as_ref().and_then(|port| port.poll_timeout(self.next_tick));
+        phase.into_iter().chain(tick).chain(pace).chain(own).min()
     }
 
     /// What it knows, for `/_sim/state`.
@@ -335,7 +346,12 @@ impl Agent {
     }
 
     /// What serves the destination: decided by the document and by what an agent of this version knows.
-    fn open_port(&self) -> Port {
+    fn open_port(&self, now: Instant) -> Port {
+        let document = self.properties.document;
+        if document.is_shell() {
+            let shell = ShellPort::start(document, &self.properties.command, &self.config, now);
+            return Port::Shell(Box::new(shell));
+        }
         let forwards = self.properties.document.forwards();
         if forwards && self.config.version.multiplexes() {
             Port::mux(self.destination.clone())

@@ -12,6 +12,8 @@ use super::version::AgentVersion;
 pub(crate) struct PortProperties {
     pub(crate) local_port: String,
     pub(crate) document: Document,
+    /// What a document of commands is to run.
+    pub(crate) command: String,
     /// What the document said, before any host was replaced.
     pub(crate) host: String,
 }
@@ -25,12 +27,40 @@ pub(crate) enum Document {
     ForwardToHost,
     /// AWS-StartSSHSession, and other documents of one port without a type.
     Ssh,
+    /// SSM-SessionManagerRunShell, or none.
+    Shell,
+    /// AWS-StartInteractiveCommand.
+    Interactive,
+    /// AWS-StartNonInteractiveCommand.
+    Command {
+        /// `separateOutputStream`.
+        separate: bool,
+    },
 }
 
 impl Document {
     /// Whether its type is LocalPortForwarding.
     pub(crate) const fn forwards(self) -> bool {
         matches!(self, Self::Forward | Self::ForwardToHost)
+    }
+
+    /// Whether it is for a shell or a command.
+    pub(crate) const fn is_shell(self) -> bool {
+        matches!(self, Self::Shell | Self::Interactive | Self::Command { .. })
+    }
+
+    /// Whether the agent asks for a handshake although nothing is encrypted.
+    pub(super) const fn shakes_hands(self) -> bool {
+        !matches!(self, Self::Shell | Self::Interactive)
+    }
+
+    const fn session_type(self) -> &'static str {
+        match self {
+            Self::Forward | Self::ForwardToHost | Self::Ssh => "Port",
+            Self::Shell => "Standard_Stream",
+            Self::Interactive => "InteractiveCommands",
+            Self::Command { .. } => "NonInteractiveCommands",
+        }
     }
 }
 
@@ -42,7 +72,9 @@ pub(crate) fn request(
     encryption: Option<RequestedAction>,
 ) -> Bytes {
     let port = destination.port.to_string();
-    let mut shown = if properties.document.forwards() {
+    let mut shown = if properties.document.is_shell() {
+        json!(null)
+    } else if properties.document.forwards() {
         json!({
             "portNumber": port,
             "localPortNumber": properties.local_port,
@@ -58,7 +90,7 @@ pub(crate) fn request(
     }
     let action = RequestedAction {
         action_type: "SessionType".to_owned(),
-        action_parameters: json!({ "SessionType": "Port", "Properties": shown }),
+        action_parameters: json!({ "SessionType": properties.document.session_type(), "Properties": shown }),
     };
     encode(&HandshakeRequestBody {
         agent_version: version.to_string(),

@@ -179,6 +179,10 @@ impl Agent {
             if let Some(port) = &mut self.port {
                 port.write(received.payload.clone());
             }
+        } else if received.payload_type == PayloadType::SIZE {
+            if let Some(port) = &self.port {
+                port.resize(&received.payload);
+            }
         } else if received.payload_type == PayloadType::FLAG {
             let flag = received.payload.first_chunk().copied();
             if flag.map(u32::from_be_bytes) == Some(PayloadType::FLAG_TERMINATE_SESSION) {

@@ -1,5 +1,6 @@
-//! The agent: what AWS's amazon-ssm-agent does with a port session, its weaknesses included (protocol.md, 4 to 7, 10).
+//! The agent: what AWS's amazon-ssm-agent does with a port session, a shell or a command, its weaknesses included (protocol.md, 4 to 7, 10).
 
+mod command;
 mod core;
 mod destinations;
 mod encryption;
@@ -10,6 +11,8 @@ mod output;
 mod port;
 mod raw;
 mod reliable;
+mod shell;
+mod utf8;
 mod version;
 
 pub(crate) use core::Agent;

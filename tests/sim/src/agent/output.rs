@@ -21,7 +21,7 @@ impl Agent {
         let mut sent = false;
         while !self.paused && now >= self.next_send {
             let Some(port) = &mut self.port else { break };
-            let Some(data) = port.take_output(READ_SIZE) else {
+            let Some((payload_type, data)) = port.take_output(READ_SIZE) else {
                 self.starved = true;
                 break;
             };
@@ -33,7 +33,7 @@ impl Agent {
             };
             self.starved = false;
             self.next_send = base + self.scaled(PACE);
-            self.send(PayloadType::OUTPUT, data, now);
+            self.send(payload_type, data, now);
             sent = true;
             if last {
                 self.end("", now);

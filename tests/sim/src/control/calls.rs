@@ -131,6 +131,12 @@ fn start(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> {
         SSH_DOCUMENT => (Document::Ssh, String::new()),
         // A program knows its documents itself.
         _ if outside => (Document::Forward, String::new()),
+        "" | PREFERENCES => (Document::Shell, String::new()),
+        "AWS-StartInteractiveCommand" => (Document::Interactive, String::new()),
+        "AWS-StartNonInteractiveCommand" => {
+            let separate = parameter("separateOutputStream").is_some_and(|value| value == "true");
+            (Document::Command { separate }, String::new())
+        }
         _ => {
             let text = format!("Document with name {document} does not exist.");
             return Err(ApiError::new("InvalidDocument", text));
@@ -153,6 +159,7 @@ fn start(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> {
     let properties = PortProperties {
         local_port: parameter("localPortNumber").cloned().unwrap_or_default(),
         document: kind,
+        command: parameter("command").cloned().unwrap_or_default(),
         host: shown.clone(),
     };
     let mut parameters = input.parameters;

@@ -1,0 +1,82 @@
+//! Shells through the real program: the daemon holds them over drops, `autossm attach` shows them on a real terminal (a pty whose
+//! other end is a terminal model), ptys of the simulator's agent behind them.
+#![expect(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "test code")]
+
+mod attach;
+#[path = "../support/mod.rs"]
+mod support;
+mod user;
+
+use std::path::Path;
+
+use autossm::status::SessionStatus;
+use autossm_proto::session::Phase;
+use autossm_sim::{Config, Fault, LinkFault, Port, PortFault, Side, Simulator};
+use rustix::process::{Pid, Signal, kill_process};
+
+use support::daemon::Daemon;
+
+/// Detection faster than the defaults, so that the tests are not spent waiting for pings.
+const QUICK: &str = "timings = { ping_interval = \"2s\", ping_timeout = \"2s\" }\n";
+
+/// A simulator and a daemon in front of it that holds one shell, `build`.
+struct Bench {
+    simulator: Simulator,
+    daemon: Daemon,
+}
+
+impl Bench {
+    async fn start() -> Self {
+        Self::with(Config::default(), "shell = {}").await
+    }
+
+    /// With these keys of the session.
+    async fn with(config: Config, keys: &str) -> Self {
+        let simulator = Simulator::start(config).await.unwrap();
+        let text = format!(
+            "[defaults]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\n{QUICK}\n[session.build]\ntarget = \
+             \"i-0123456789abcdef0\"\n{keys}\n",
+            simulator.endpoint_url()
+        );
+        let daemon = Daemon::with(program(), &[], &["--log", "debug"], &[], &text)
+            .await
+            .unwrap();
+        Self { simulator, daemon }
+    }
+
+    async fn attached(&self) -> SessionStatus {
+        let attached = |session: &SessionStatus| session.phase == Phase::Attached;
+        self.daemon.wait_until("attached", attached).await.unwrap()
+    }
+
+    async fn inject(&self, fault: Fault) {
+        self.simulator.inject(fault).await.unwrap();
+    }
+
+    /// Cuts the client's link, and lets nobody come back for so long.
+    async fn cut(&self, for_ms: u64) {
+        if for_ms > 0 {
+            self.inject(Fault::Port {
+                port: Port::DataChannel,
+                fault: PortFault::Refuse,
+                for_ms: Some(for_ms),
+            })
+            .await;
+        }
+        self.inject(Fault::Link {
+            session: None,
+            side: Side::Client,
+            fault: LinkFault::Reset,
+        })
+        .await;
+    }
+}
+
+fn program() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_autossm"))
+}
+
+fn kill(pid: u32, signal: Signal) {
+    let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+    kill_process(pid, signal).unwrap();
+}

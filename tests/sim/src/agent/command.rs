@@ -1,0 +1,177 @@
+//! Commands without a terminal.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::pin::{Pin, pin};
+use std::process::Stdio;
+use std::task::{Context, Poll};
+
+use autossm_proto::wire::PayloadType;
+use bytes::{Bytes, BytesMut};
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncRead, ReadBuf};
+use tokio::process::{Child, Command};
+
+use super::shell::READ_SIZE;
+use super::utf8::Carry;
+
+type Pipe = Pin<Box<dyn AsyncRead + Send>>;
+
+/// A command whose output comes through pipes.
+pub(super) struct Piped {
+    child: Child,
+    stdout: Outlet,
+    stderr: Outlet,
+    /// Outputs go out apart and at once, the exit code behind them; else all together once the command has ended.
+    separate: bool,
+    /// The code, once it has ended; -1 after a signal.
+    exit: Option<i32>,
+    exit_sent: bool,
+    /// A signal was sent: the agent's reader waits for the command's end.
+    signalled: bool,
+}
+
+struct Outlet {
+    pipe: Option<Pipe>,
+    carry: Carry,
+    read: BytesMut,
+    /// It is read no more.
+    done: bool,
+}
+
+impl fmt::Debug for Piped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Piped")
+            .field("exit", &self.exit)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Piped {
+    pub(super) fn start(command: &str, separate: bool) -> io::Result<Self> {
+        let together = if separate { "" } else { "exec 2>&1\n" };
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let mut child = Command::new("sh")
+            .args(["-c", &format!("{together}{command}")])
+            .env_clear()
+            .env("PATH", path)
+            .env("HOME", "/")
+            .env("LANG", "C.UTF-8")
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()?;
+        let stdout = child.stdout.take().map(|pipe| Box::pin(pipe) as Pipe);
+        let stderr = child.stderr.take().map(|pipe| Box::pin(pipe) as Pipe);
+        Ok(Self {
+            child,
+            stdout: Outlet::new(stdout),
+            stderr: Outlet::new(stderr),
+            separate,
+            exit: None,
+            exit_sent: false,
+            signalled: false,
+        })
+    }
+
+    /// Only control characters of the input matter.
+    pub(super) fn signal(&mut self, payload: &[u8]) {
+        let signal = payload.iter().find_map(|byte| match byte {
+            0x03 => Some(Signal::INT),
+            0x1c => Some(Signal::QUIT),
+            0x1a => Some(Signal::TSTP),
+            _ => None,
+        });
+        let pid = self.child.id().and_then(|pid| i32::try_from(pid).ok());
+        if let (Some(signal), Some(pid)) = (signal, pid.and_then(Pid::from_raw)) {
+            self.signalled = true;
+            if let Err(error) = kill_process(pid, signal) {
+                tracing::debug!(%error, "agent: the signal did not reach the command");
+            }
+        }
+    }
+
+    pub(super) const fn is_blocked(&self) -> bool {
+        self.signalled && self.exit.is_none()
+    }
+
+    pub(super) fn has_output(&self) -> bool {
+        let waits = self.separate || self.exit.is_some();
+        waits && !(self.stdout.read.is_empty() && self.stderr.read.is_empty())
+    }
+
+    pub(super) fn take_output(&mut self) -> Option<(PayloadType, Bytes)> {
+        if !self.has_output() {
+            return None;
+        }
+        let take = |outlet: &mut Outlet| {
+            let count = outlet.read.len().min(READ_SIZE);
+            (count > 0).then(|| outlet.read.split_to(count).freeze())
+        };
+        if let Some(bytes) = take(&mut self.stdout) {
+            return Some((PayloadType::OUTPUT, bytes));
+        }
+        take(&mut self.stderr).map(|bytes| (PayloadType::STD_ERR, bytes))
+    }
+
+    /// The exit code, once it is its turn. Without a client it is not sent.
+    pub(super) fn take_exit(&mut self, active: bool) -> Option<Bytes> {
+        let code = self.exit.filter(|_| self.separate && !self.has_output())?;
+        let first = !std::mem::replace(&mut self.exit_sent, true);
+        (first && active).then(|| Bytes::from(format!("EXIT_CODE: {code}")))
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.exit.is_some() && !self.has_output() && (self.exit_sent || !self.separate)
+    }
+
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>, active: bool) -> bool {
+        // What runs without a client is given up as soon as it has said something.
+        let gives_up = self.separate && !active;
+        let limit = if self.separate { 1 } else { usize::MAX };
+        let mut progress = self.stdout.poll(cx, limit, gives_up);
+        progress |= self.stderr.poll(cx, limit, gives_up);
+        if self.exit.is_none() && self.stdout.done && self.stderr.done {
+            let ended = pin!(self.child.wait()).poll(cx);
+            if let Poll::Ready(ended) = ended {
+                self.exit = Some(ended.ok().and_then(|status| status.code()).unwrap_or(-1));
+                progress = true;
+            }
+        }
+        progress
+    }
+}
+
+impl Outlet {
+    fn new(pipe: Option<Pipe>) -> Self {
+        Self {
+            done: pipe.is_none(),
+            pipe,
+            carry: Carry::default(),
+            read: BytesMut::new(),
+        }
+    }
+
+    /// Reads while there is less than `limit` to send.
+    fn poll(&mut self, cx: &mut Context<'_>, limit: usize, gives_up: bool) -> bool {
+        let mut progress = false;
+        while let Some(pipe) = self.pipe.as_mut().filter(|_| !self.done && self.read.len() < limit) {
+            let mut buffer = [0; READ_SIZE];
+            let mut room = ReadBuf::new(&mut buffer);
+            match pipe.as_mut().poll_read(cx, &mut room) {
+                Poll::Pending => break,
+                Poll::Ready(Ok(())) if !room.filled().is_empty() => {
+                    let passed = self.carry.pass(room.filled());
+                    self.read.extend_from_slice(&passed);
+                    // The pipe stays open: a command that writes more waits for ever.
+                    self.done = gives_up;
+                }
+                Poll::Ready(_) => self.done = true,
+            }
+            progress = true;
+        }
+        progress
+    }
+}

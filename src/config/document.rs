@@ -34,7 +34,7 @@ impl<T> Entry<T> {
 /// A table that is being read: what is still in it at the end is unknown.
 #[derive(Debug)]
 pub(super) struct Table<'t> {
-    keys: &'static Keys,
+    pub(super) keys: &'static Keys,
     path: String,
     at: Span,
     items: Vec<Item<'t>>,
@@ -102,6 +102,13 @@ impl<'t> Table<'t> {
         &self.at
     }
 
+    /// What is written in it and was not read yet, in the order of the names.
+    pub(super) fn names(&self) -> Vec<String> {
+        let mut names: Vec<String> = self.items.iter().map(|item| item.key.clone()).collect();
+        names.sort();
+        names
+    }
+
     /// Its own path in the whole file.
     pub(super) fn path(&self) -> &str {
         &self.path
@@ -145,66 +152,6 @@ impl<'t> Table<'t> {
         let message = format!("this cannot be \"{}\"", text.escape_debug());
         problems.add(&entry.at, &entry.path, message, Some(hint));
         None
-    }
-
-    /// One string or a list of them, such as `example`.
-    pub(super) fn texts(&mut self, key: &str, example: &str, problems: &mut Problems) -> Vec<Entry<String>> {
-        debug_assert!(
-            self.keys.has(key),
-            "{key} is not in the vocabulary of {}",
-            self.keys.name
-        );
-        self.texts_of(key, example, problems)
-    }
-
-    /// The same of a key that need not be in the vocabulary.
-    fn texts_of(&mut self, key: &str, example: &str, problems: &mut Problems) -> Vec<Entry<String>> {
-        let Some(entry) = self.take_any(key) else {
-            return Vec::new();
-        };
-        if !matches!(entry.value, DeValue::Array(_)) {
-            return text_of(entry, problems).into_iter().collect();
-        }
-        let Entry { value, at, path } = entry;
-        let file = at.file;
-        let DeValue::Array(list) = value else {
-            return Vec::new();
-        };
-        if list.is_empty() {
-            let hint = format!("write one or more, such as [{example}]");
-            problems.add(&at, &path, "the list is empty", Some(hint));
-        }
-        list.into_iter()
-            .filter_map(|element| {
-                let entry = Entry {
-                    at: Span {
-                        file,
-                        bytes: element.span(),
-                    },
-                    value: element.into_inner(),
-                    path: path.clone(),
-                };
-                text_of(entry, problems)
-            })
-            .collect()
-    }
-
-    /// All that stands below `key`, each a string or a list of them, in the order of their names.
-    pub(super) fn named(&mut self, key: &str, problems: &mut Problems) -> Vec<(String, Vec<Entry<String>>)> {
-        let Some(entry) = self.take(key) else {
-            return Vec::new();
-        };
-        let hint = format!("write {key} = {{ NAME = \"value\" }}");
-        let Some(mut table) = table_of(self.keys, entry, &hint, problems) else {
-            return Vec::new();
-        };
-        let mut names: Vec<String> = table.items.iter().map(|item| item.key.clone()).collect();
-        names.sort();
-        let read = |name: String| {
-            let texts = table.texts_of(&name, "\"value\"", problems);
-            (name, texts)
-        };
-        names.into_iter().map(read).collect()
     }
 
     pub(super) fn flag(&mut self, key: &str, problems: &mut Problems) -> Option<Entry<bool>> {
@@ -343,7 +290,7 @@ impl<'t> Table<'t> {
         }
     }
 
-    fn take(&mut self, key: &str) -> Option<Entry<DeValue<'t>>> {
+    pub(super) fn take(&mut self, key: &str) -> Option<Entry<DeValue<'t>>> {
         debug_assert!(
             self.keys.has(key),
             "{key} is not in the vocabulary of {}",
@@ -352,7 +299,8 @@ impl<'t> Table<'t> {
         self.take_any(key)
     }
 
-    fn take_any(&mut self, key: &str) -> Option<Entry<DeValue<'t>>> {
+    /// A key that need not be in the vocabulary.
+    pub(super) fn take_any(&mut self, key: &str) -> Option<Entry<DeValue<'t>>> {
         let index = self.items.iter().position(|item| item.key == key)?;
         let item = self.items.swap_remove(index);
         Some(Entry {
@@ -366,7 +314,7 @@ impl<'t> Table<'t> {
     }
 }
 
-fn text_of(entry: Entry<DeValue<'_>>, problems: &mut Problems) -> Option<Entry<String>> {
+pub(super) fn text_of(entry: Entry<DeValue<'_>>, problems: &mut Problems) -> Option<Entry<String>> {
     if let DeValue::String(text) = &entry.value {
         let text = text.clone().into_owned();
         return Some(entry.map(|_| text));
@@ -391,7 +339,7 @@ fn unquote(value: &DeValue<'_>) -> Option<String> {
     Some(format!("write {text}, without quotes"))
 }
 
-fn table_of<'t>(
+pub(super) fn table_of<'t>(
     keys: &'static Keys,
     entry: Entry<DeValue<'t>>,
     hint: &str,

@@ -17,6 +17,7 @@ mod problem;
 mod schema;
 mod settings;
 mod syntax;
+mod texts;
 mod timings;
 mod trust;
 mod validate;

@@ -161,7 +161,7 @@ impl Exchange {
     /// Hands out what the daemon has said, as far as it can be shown.
     fn take_frames(&mut self) -> Option<Ended> {
         while self.output.has_room() && self.end.is_none() {
-            let frame = match self.frames.to_viewer() {
+            let frame = match self.frames.next_told() {
                 Ok(Some(frame)) => frame,
                 Ok(None) => break,
                 Err(_) => return Some(Ended::Broken),
@@ -183,14 +183,7 @@ impl Exchange {
     }
 
     fn show(&mut self, frame: &[u8]) {
-        let last = |word: &str| {
-            let windows = frame.windows(word.len());
-            windows
-                .enumerate()
-                .filter(|(_, window)| *window == word.as_bytes())
-                .map(|(at, _)| at)
-                .last()
-        };
+        let last = |word: &str| frame.windows(word.len()).rposition(|window| window == word.as_bytes());
         let (enters, leaves) = (last(ENTER_ALTERNATE), last(LEAVE_ALTERNATE));
         if let Some(raw) = self.raw.as_ref().filter(|_| enters != leaves) {
             raw.shown(enters > leaves);

@@ -27,7 +27,7 @@ pub(super) fn attach(args: &AttachArgs) -> anyhow::Result<Exit> {
         .iter()
         .map(|(name, value)| (name.clone(), vec![value.clone()]));
     let request = AttachRequest {
-        target: target.clone(),
+        target,
         whose: args.account.whose(),
         view: ViewRequest {
             size: tty::size().filter(|_| terminal),

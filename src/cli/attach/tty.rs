@@ -1,7 +1,8 @@
 //! The user's terminal: as it was, in every case.
 
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Mutex, Once, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, MutexGuard, Once, PoisonError};
 
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcgetwinsize, tcsetattr};
 
@@ -10,7 +11,7 @@ use crate::endpoint::{LEAVE_ALTERNATE, RESTORE};
 /// How the terminal was, while it is raw: for the end, and for a panic.
 static BEFORE: Mutex<Option<Termios>> = Mutex::new(None);
 /// Whether the other screen is shown.
-static ALTERNATE: Mutex<bool> = Mutex::new(false);
+static ALTERNATE: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
 
 /// Rows and columns of the terminal, if standard output is one.
@@ -44,7 +45,7 @@ impl Raw {
         });
         let mut raw = before.clone();
         raw.make_raw();
-        *lock(&BEFORE) = Some(before);
+        *self::before() = Some(before);
         // From here on `Drop` restores it, whatever this says.
         let guard = Self(());
         // What was typed ahead stays.
@@ -54,7 +55,7 @@ impl Raw {
 
     /// Notes which screen a frame leaves on.
     pub(super) fn shown(&self, alternate: bool) {
-        *lock(&ALTERNATE) = alternate;
+        ALTERNATE.store(alternate, Ordering::Relaxed);
     }
 
     /// Puts the terminal back; `writable` says whether it still takes what is written.
@@ -71,11 +72,11 @@ impl Drop for Raw {
 
 /// Once, however often it is called.
 fn restore(writable: bool) {
-    let Some(before) = lock(&BEFORE).take() else {
+    let Some(before) = before().take() else {
         return;
     };
     if writable {
-        let alternate = std::mem::take(&mut *lock(&ALTERNATE));
+        let alternate = ALTERNATE.swap(false, Ordering::Relaxed);
         let leave = if alternate { LEAVE_ALTERNATE } else { "" };
         let (rows, _) = size().unwrap_or((24, 80));
         let mut stdout = io::stdout().lock();
@@ -88,6 +89,6 @@ fn restore(writable: bool) {
     }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+fn before() -> MutexGuard<'static, Option<Termios>> {
+    BEFORE.lock().unwrap_or_else(PoisonError::into_inner)
 }

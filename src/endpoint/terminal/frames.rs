@@ -80,7 +80,7 @@ impl Frames {
     ///
     /// # Errors
     /// [`BadFrame`]: nothing after it can be understood.
-    pub fn from_viewer(&mut self) -> Result<Option<FromViewer>, BadFrame> {
+    pub fn next_said(&mut self) -> Result<Option<FromViewer>, BadFrame> {
         let Some((tag, mut payload)) = self.next()? else {
             return Ok(None);
         };
@@ -100,7 +100,7 @@ impl Frames {
     ///
     /// # Errors
     /// [`BadFrame`]: nothing after it can be understood.
-    pub fn to_viewer(&mut self) -> Result<Option<ToViewer>, BadFrame> {
+    pub fn next_told(&mut self) -> Result<Option<ToViewer>, BadFrame> {
         let Some((tag, mut payload)) = self.next()? else {
             return Ok(None);
         };
@@ -188,7 +188,7 @@ mod tests {
         let mut read = Vec::new();
         for byte in wire {
             frames.room().put_u8(byte);
-            read.extend(frames.to_viewer().unwrap());
+            read.extend(frames.next_told().unwrap());
         }
         assert_eq!(read, told);
         let said = [
@@ -200,7 +200,7 @@ mod tests {
         let mut frames = Frames::default();
         said.iter().for_each(|frame| frames.room().put(frame.encode()));
         for frame in said {
-            assert_eq!(frames.from_viewer(), Ok(Some(frame)));
+            assert_eq!(frames.next_said(), Ok(Some(frame)));
         }
     }
 
@@ -210,7 +210,7 @@ mod tests {
         let mut frames = Frames::default();
         frames.room().put(ToViewer::Stdout(whole.clone()).encode());
         let mut got = Vec::new();
-        while let Some(ToViewer::Stdout(bytes)) = frames.to_viewer().unwrap() {
+        while let Some(ToViewer::Stdout(bytes)) = frames.next_told().unwrap() {
             got.extend_from_slice(&bytes);
         }
         assert_eq!(got, whole);
@@ -221,10 +221,10 @@ mod tests {
         for wire in [&b"q\0\0\0\0"[..], b"i\xff\xff\xff\xff", b"s\0\0\0\x01x"] {
             let mut frames = Frames::default();
             frames.room().put_slice(wire);
-            assert_eq!(frames.from_viewer(), Err(BadFrame), "{wire:?}");
+            assert_eq!(frames.next_said(), Err(BadFrame), "{wire:?}");
         }
         let mut frames = Frames::default();
         frames.room().put_slice(b"z\0\0\0\x01{");
-        assert_eq!(frames.to_viewer(), Err(BadFrame));
+        assert_eq!(frames.next_told(), Err(BadFrame));
     }
 }

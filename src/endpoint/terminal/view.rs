@@ -3,7 +3,7 @@
 //! Nothing of the remote program's bytes reaches a terminal: rows are drawn anew from the model's cells, and of modes only
 //! those in [`Modes`] are set, all of which [`RESTORE`] takes back.
 
-use std::fmt::Write;
+use std::fmt::{self, Write};
 
 use vt100::{CursorStyle, MouseProtocolEncoding, MouseProtocolMode, Screen};
 
@@ -26,6 +26,11 @@ struct Modes {
     mouse: MouseProtocolMode,
     encoding: MouseProtocolEncoding,
     cursor: CursorStyle,
+}
+
+fn put(out: &mut String, text: fmt::Arguments<'_>) {
+    let written = out.write_fmt(text);
+    debug_assert!(written.is_ok(), "a string takes everything");
 }
 
 /// One terminal.
@@ -79,7 +84,7 @@ impl View {
         let mut out = String::new();
         if std::mem::take(&mut self.fresh) {
             // What the user had on the screen stays in the terminal's own scrollback.
-            let _ = write!(out, "{RESTORE}\x1b[{};1H", self.rows);
+            put(&mut out, format_args!("{RESTORE}\x1b[{};1H", self.rows));
             out.extend(std::iter::repeat_n("\r\n", usize::from(self.rows)));
         }
         self.switch_screen(model.screen(), &mut out);
@@ -121,11 +126,11 @@ impl View {
         } else {
             out.push_str("\x1b[H");
             for line in &lines {
-                let _ = write!(out, "\x1b[0m\x1b[K{line}\r\n");
+                put(out, format_args!("\x1b[0m\x1b[K{line}\r\n"));
             }
             self.shown.clear();
         }
-        let _ = write!(out, "\x1b[0m\x1b[{};1H", self.rows);
+        put(out, format_args!("\x1b[0m\x1b[{};1H", self.rows));
         out.extend(std::iter::repeat_n('\n', count));
         self.shown.resize(usize::from(self.rows), None);
         self.cursor = None;
@@ -147,7 +152,7 @@ impl View {
                 out.push_str("\x1b[?25l");
                 self.cursor = None;
             }
-            let _ = write!(out, "\x1b[0m\x1b[{};1H\x1b[K{row}", index + 1);
+            put(out, format_args!("\x1b[0m\x1b[{};1H\x1b[K{row}", index + 1));
             *shown = Some(row);
         }
     }
@@ -160,7 +165,7 @@ impl View {
         }
         let (row, col, visible) = at;
         let show = if visible { "\x1b[?25h" } else { "\x1b[?25l" };
-        let _ = write!(out, "\x1b[0m\x1b[{};{}H{show}", row + 1, col + 1);
+        put(out, format_args!("\x1b[0m\x1b[{};{}H{show}", row + 1, col + 1));
         self.cursor = Some(at);
     }
 }
@@ -180,7 +185,7 @@ impl Modes {
     fn change_from(self, before: Self, out: &mut String) {
         let mut flag = |number: u16, old: bool, new: bool| {
             if old != new {
-                let _ = write!(out, "\x1b[?{number}{}", if new { 'h' } else { 'l' });
+                put(out, format_args!("\x1b[?{number}{}", if new { 'h' } else { 'l' }));
             }
         };
         flag(1, before.application_cursor, self.application_cursor);
@@ -206,7 +211,7 @@ impl Modes {
             out.push_str(if self.application_keypad { "\x1b=" } else { "\x1b>" });
         }
         if before.cursor != self.cursor {
-            let _ = write!(out, "\x1b[{} q", cursor(self.cursor));
+            put(out, format_args!("\x1b[{} q", cursor(self.cursor)));
         }
     }
 }

@@ -68,8 +68,8 @@ fn a_terminal_that_comes_later_gets_the_screen_and_the_scrollback() {
     assert_eq!(terminal.rows(), text(&model));
     let history = terminal.history();
     assert_eq!(history[0], "what the user had");
-    let lines: Vec<&String> = history.iter().filter(|line| line.starts_with("line")).collect();
-    assert_eq!(lines.len(), 16, "{history:?}");
+    let lines = history.iter().filter(|line| line.starts_with("line"));
+    assert_eq!(lines.count(), 16, "{history:?}");
     assert_eq!(terminal.view.render(&mut model, None), "", "nothing more to draw");
 }
 

@@ -159,7 +159,7 @@ async fn read_all(
 ) {
     let mut frames = Frames::default();
     loop {
-        let said = match frames.from_viewer() {
+        let said = match frames.next_said() {
             Ok(Some(frame)) => Said::Frame(frame),
             Ok(None) => {
                 if reading.wait_for(|reading| *reading).await.is_err() {

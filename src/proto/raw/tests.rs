@@ -45,7 +45,11 @@ fn the_first_connection_gets_what_came_before_it_and_no_other_gets_anything() {
         .into_iter()
         .filter_map(|event| match event {
             WorkloadEvent::Data { bytes, .. } => Some(bytes),
-            _ => None,
+            WorkloadEvent::StdErr { .. }
+            | WorkloadEvent::Exit { .. }
+            | WorkloadEvent::Finished { .. }
+            | WorkloadEvent::Reset { .. }
+            | WorkloadEvent::Room { .. } => None,
         })
         .flatten()
         .collect();
@@ -146,7 +150,11 @@ fn the_far_end_hands_over_everything_whatever_was_written() {
     let handed = |events: &[WorkloadEvent]| -> usize {
         let lengths = events.iter().map(|event| match event {
             WorkloadEvent::Data { bytes, .. } => bytes.len(),
-            _ => 0,
+            WorkloadEvent::StdErr { .. }
+            | WorkloadEvent::Exit { .. }
+            | WorkloadEvent::Finished { .. }
+            | WorkloadEvent::Reset { .. }
+            | WorkloadEvent::Room { .. } => 0,
         });
         lengths.sum()
     };

@@ -29,8 +29,8 @@ impl Workload {
     /// The agent has said what it is; nothing has been carried yet.
     pub(super) fn agree(&mut self, carriage: Carriage, limits: WorkloadLimits, size: Option<SizeBody>) {
         match (carriage, &self) {
-            (Carriage::Raw, Self::Mux(mux)) if mux.len() == 0 => *self = Self::Raw(Box::new(Raw::new(limits))),
-            (Carriage::Shell, Self::Mux(mux)) if mux.len() == 0 => {
+            (Carriage::Raw, Self::Mux(mux)) if mux.is_empty() => *self = Self::Raw(Box::new(Raw::new(limits))),
+            (Carriage::Shell, Self::Mux(mux)) if mux.is_empty() => {
                 *self = Self::Shell(Box::new(Shell::new(limits, size)));
             }
             (Carriage::Multiplexed | Carriage::Raw | Carriage::Shell, _) => {}

@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "test code")]
-
 use std::time::Duration;
 
 use super::*;

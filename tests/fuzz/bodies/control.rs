@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use autossm::control::{
-    ControlHandle, ControlSocket, OpenProxy, Order, OrderError, ProxyError, ProxyRequest, ReloadError, Subscription,
-    UnknownSession, serve,
+    AttachRequest, ControlHandle, ControlSocket, OpenProxy, Order, OrderError, ProxyError, ProxyRequest, ReloadError,
+    Subscription, UnknownSession, serve,
 };
 use autossm::status::{DaemonStatus, Event, EventLine, ProxyEnd, ReloadStatus, SessionStatus};
 use tokio::sync::{broadcast, oneshot};
@@ -55,6 +55,19 @@ impl ControlHandle for Empty {
             session: "ssh-1".to_owned(),
             connection,
         })
+    }
+
+    /// No shell either.
+    async fn attach(&self, request: AttachRequest) -> Result<OpenProxy, ProxyError> {
+        if request.view.raw {
+            return Err(ProxyError::Stopped { name: request.target });
+        }
+        self.proxy(ProxyRequest {
+            target: request.target,
+            port: 0,
+            whose: request.whose,
+        })
+        .await
     }
 
     fn proxy_end(&self, _session: &str) -> Option<ProxyEnd> {

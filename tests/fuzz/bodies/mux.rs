@@ -282,7 +282,7 @@ impl World {
                     assert!(self.garbled || state.far.starts_with(&state.got));
                 }
                 WorkloadEvent::Finished { .. } | WorkloadEvent::Reset { .. } => state.ended = true,
-                WorkloadEvent::StdErr { .. } | WorkloadEvent::Exit { .. } => unreachable!("of a shell only"),
+                WorkloadEvent::StdErr { .. } | WorkloadEvent::Exit { .. } => panic!("of a shell only"),
                 WorkloadEvent::Room { .. } => {}
             }
         }

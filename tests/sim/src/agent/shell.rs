@@ -37,7 +37,7 @@ pub(crate) struct ShellPort {
 }
 
 enum Serving {
-    Terminal(Terminal),
+    Terminal(Box<Terminal>),
     Piped(Box<Piped>),
     /// It could not be started, for this reason.
     Failed(String),
@@ -67,9 +67,9 @@ impl ShellPort {
             Document::Command { separate } => {
                 Piped::start(command, separate).map(|piped| Serving::Piped(Box::new(piped)))
             }
-            Document::Interactive => terminal(config, Some(command)).map(Serving::Terminal),
+            Document::Interactive => terminal(config, Some(command)).map(|own| Serving::Terminal(Box::new(own))),
             Document::Shell | Document::Forward | Document::ForwardToHost | Document::Ssh => {
-                terminal(config, None).map(Serving::Terminal)
+                terminal(config, None).map(|own| Serving::Terminal(Box::new(own)))
             }
         };
         Self {

@@ -1,5 +1,5 @@
 //! A user's service manager on a machine whose own PID 1 may be anything: in namespaces of its own, with a `/run`, a
-//! `/home` and an `/etc/passwd` that only it sees. Everything in it dies with its value.
+//! `/home` and an `/etc` that only it sees. Everything in it dies with its value.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -37,8 +37,11 @@ mkdir -p /run/systemd/system /run/systemd/unit-root /run/systemd/inaccessible /r
 chown 4242:4242 /run/user/4242
 chmod 700 /run/user/4242
 mount --bind "$directory/home" /home/ada
-mount --bind "$directory/passwd" /etc/passwd
-mount --bind "$directory/group" /etc/group
+# An /etc of its own, so that nothing of the real one is touched.
+cp -a /etc /run/etc
+echo 'ada:x:4242:4242::/home/ada:/bin/sh' >> /run/etc/passwd
+echo 'ada:x:4242:' >> /run/etc/group
+mount --bind /run/etc /etc
 touch /opt/autossm/autossm
 mount --bind "$PROGRAM" /opt/autossm/autossm
 "#;
@@ -70,13 +73,6 @@ impl Machine {
         let directory = tempfile::Builder::new().prefix("autossm-systemd-").tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let path = |name: &str| directory.path().join(name);
-        for (file, line) in [
-            ("passwd", "ada:x:4242:4242::/home/ada:/bin/sh\n"),
-            ("group", "ada:x:4242:\n"),
-        ] {
-            let text = fs::read_to_string(Path::new("/etc").join(file)).unwrap();
-            fs::write(path(file), format!("{text}{line}")).unwrap();
-        }
         fs::create_dir(path("home")).unwrap();
         chown(path("home"), Some(UID), Some(UID)).unwrap();
         let group = format!("autossm-test-{}", directory.path().file_name()?.to_str()?);

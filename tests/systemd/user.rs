@@ -242,3 +242,104 @@ async fn systemd_listens_for_a_session_and_starts_the_service_with_its_first_con
         .succeed("systemctl --user stop autossm-listen@demo.socket autossm")
         .await;
 }
+
+/// What the doctor says of the daemon's sandbox, from inside.
+async fn doctor(machine: &Machine) -> String {
+    // Its own exit code is about AWS too.
+    text(&machine.run("autossm doctor").await.stdout)
+}
+
+#[tokio::test]
+async fn the_doctor_says_which_protections_are_in_force() {
+    let Some(bench) = Bench::start().await else { return };
+    let machine = &bench.machine;
+    let always = [
+        "systemd restarts it when it hangs for 30 s",
+        "no program it starts can gain privileges",
+        "its system calls are filtered",
+        "it can only make sockets of the families it needs",
+        "the runtime directory /run/user/4242 is this user's alone",
+        "lingering is off",
+        "no session bus answers",
+    ];
+    let usual = [
+        "it has a user namespace of its own",
+        "it has a /tmp of its own",
+        "it cannot write to /usr, /etc\n",
+        "it can write to /home/ada, /home/ada/.aws, /run/user/4242",
+    ];
+    let without = [
+        "ignores all protection of files silently",
+        "it shares /tmp with everybody",
+        "it cannot write to /usr, /etc\n",
+    ];
+    let strict = [
+        "it has a /tmp of its own",
+        "it cannot write to /usr, /etc, /home/ada, /home/ada/.aws, /run/user/4242",
+        "it can write to /home/ada/.aws/sso/cache\n",
+    ];
+    for (install, users, expected) in [
+        ("autossm service install", "yes", &usual[..]),
+        ("autossm service install", "no", &without),
+        (
+            "mkdir -p .aws/sso/cache && autossm service install --strict",
+            "yes",
+            &strict,
+        ),
+    ] {
+        machine.drop_in("60-users", &format!("[Service]\nPrivateUsers={users}\n"));
+        machine.succeed(install).await;
+        machine.succeed("systemctl --user restart autossm").await;
+        let said = doctor(machine).await;
+        for what in always.iter().chain(expected) {
+            assert!(
+                said.contains(what),
+                "{install}, PrivateUsers={users}: `{what}` is not in\n{said}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_of_roots_is_trusted_although_the_sandbox_does_not_know_root() {
+    let Some(bench) = Bench::start().await else { return };
+    let machine = &bench.machine;
+    machine
+        .run_as_root("mkdir /etc/autossm && mv .config/autossm/config.toml /etc/autossm && chown -R root /etc/autossm")
+        .await;
+    machine.succeed("autossm service install --now").await;
+    bench.attached().await;
+    machine.succeed("systemctl --user stop autossm").await;
+    machine.run_as_root("chmod 666 /etc/autossm/config.toml").await;
+    let started = machine.run("systemctl --user start autossm").await;
+    assert!(!started.status.success());
+    machine.said("every user of this machine can write to this file").await;
+}
+
+/// Helpers that print keys: what a `credential_process` may be.
+const HELPERS: [(&str, &str, &str); 2] = [
+    ("python3", "/usr/bin/python3", "import json\nprint(json.dumps(KEYS))\n"),
+    ("node", "/usr/bin/node", "console.log(JSON.stringify(KEYS))\n"),
+];
+
+#[tokio::test]
+async fn helpers_in_python_and_node_work_under_the_default_unit() {
+    let keys = "{\"Version\": 1, \"AccessKeyId\": \"AKIDEXAMPLE\", \"SecretAccessKey\": \"not-a-secret\"}";
+    for (name, program, script) in HELPERS {
+        if !std::path::Path::new(program).exists() {
+            crate::support::skipped(&format!("needs {program}"));
+            continue;
+        }
+        let aws = format!("[default]\nregion = eu-west-1\ncredential_process = {program} /home/ada/helper\n");
+        let Some(bench) = Bench::with(&aws).await else { return };
+        let machine = &bench.machine;
+        machine.write("helper", &script.replace("KEYS", keys));
+        machine.succeed("autossm service install --now").await;
+        bench.attached().await;
+        assert!(
+            !machine.log().contains("credential_process"),
+            "{name}: {}",
+            machine.log()
+        );
+    }
+}

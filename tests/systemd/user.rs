@@ -1,73 +1,16 @@
 //! The user service: installed, started, reloaded, hung, stopped and removed, with a session of the simulator.
 
-use autossm_sim::Simulator;
 use tokio::net::TcpStream;
 
-use crate::machine::{Machine, PROGRAM, text};
-use crate::support::daemon::config;
-use crate::support::pattern::Tally;
-use crate::support::traffic::{Destination, Load, exchange};
-
-/// Where ada's forward listens inside is told by the daemon; it is the same loopback outside.
-struct Bench {
-    machine: Machine,
-    simulator: Simulator,
-    destination: Destination,
-    config: String,
-}
-
-const KEYS: &str = "[default]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = not-a-secret\naws_session_token = not-a-token\n";
-
-impl Bench {
-    async fn start() -> Option<Self> {
-        Self::with(&format!("{KEYS}region = eu-west-1\n")).await
-    }
-
-    /// With these as ada's `~/.aws/config`.
-    async fn with(aws_config: &str) -> Option<Self> {
-        let machine = Machine::start().await?;
-        let simulator = Simulator::start(autossm_sim::Config::default()).await.unwrap();
-        let destination = Destination::start().await.unwrap();
-        let config = config(&simulator.endpoint_url(), destination.address.port(), "");
-        machine.write(".aws/config", aws_config);
-        machine.write(".config/autossm/config.toml", &config);
-        // There is no journal.
-        machine.drop_in("50-log", "[Service]\nStandardError=append:%h/log\n");
-        Some(Self {
-            machine,
-            simulator,
-            destination,
-            config,
-        })
-    }
-
-    async fn attached(&self) {
-        self.machine.succeed("autossm wait demo --for up --timeout 100s").await;
-    }
-
-    async fn listener(&self) -> std::net::SocketAddr {
-        let json = self.machine.succeed("autossm status --json").await;
-        let status: autossm::status::DaemonStatus = serde_json::from_str(&json).unwrap();
-        status.sessions[0].listeners[0].parse().unwrap()
-    }
-
-    /// Bytes both ways over one connection, as a task.
-    async fn transfer(&self, bytes: u64, pace: u64) -> tokio::task::JoinHandle<std::io::Result<Tally>> {
-        let (address, progress) = (self.listener().await, std::sync::Arc::clone(&self.destination.progress));
-        let load = Load {
-            key: bytes,
-            up: bytes,
-            down: bytes,
-            pace,
-        };
-        #[expect(clippy::disallowed_methods, reason = "the test awaits it")]
-        tokio::spawn(async move { exchange(TcpStream::connect(address).await?, load, &progress).await })
-    }
-}
+use crate::bench::Bench;
+use crate::machine::{Kind, Machine, PROGRAM, text};
+use crate::support::traffic::{Load, exchange};
 
 #[tokio::test]
 async fn install_start_reload_stop_uninstall() {
-    let Some(bench) = Bench::start().await else { return };
+    let Some(bench) = Bench::start(Kind::User).await else {
+        return;
+    };
     let machine = &bench.machine;
     let said = machine.succeed("autossm service install").await;
     assert!(
@@ -134,7 +77,9 @@ async fn install_start_reload_stop_uninstall() {
 
 #[tokio::test]
 async fn a_daemon_that_hangs_is_started_again_by_the_watchdog() {
-    let Some(bench) = Bench::start().await else { return };
+    let Some(bench) = Bench::start(Kind::User).await else {
+        return;
+    };
     let machine = &bench.machine;
     machine.drop_in("60-soon", "[Service]\nWatchdogSec=3s\nTimeoutAbortSec=1s\n");
     machine.succeed("autossm service install --now").await;
@@ -156,7 +101,9 @@ async fn a_daemon_that_hangs_is_started_again_by_the_watchdog() {
 
 #[tokio::test]
 async fn a_wrong_configuration_is_not_tried_again() {
-    let Some(bench) = Bench::start().await else { return };
+    let Some(bench) = Bench::start(Kind::User).await else {
+        return;
+    };
     let machine = &bench.machine;
     machine.write(".config/autossm/config.toml", "colour = 3\n");
     let said = machine.succeed("autossm service install").await;
@@ -177,7 +124,9 @@ async fn a_wrong_configuration_is_not_tried_again() {
 
 #[tokio::test]
 async fn it_starts_without_user_namespaces_and_with_the_strict_sandbox() {
-    let Some(bench) = Bench::start().await else { return };
+    let Some(bench) = Bench::start(Kind::User).await else {
+        return;
+    };
     let machine = &bench.machine;
     machine.succeed("autossm service install").await;
     for (name, drop_in, private) in [
@@ -208,7 +157,9 @@ async fn it_starts_without_user_namespaces_and_with_the_strict_sandbox() {
 
 #[tokio::test]
 async fn systemd_listens_for_a_session_and_starts_the_service_with_its_first_connection() {
-    let Some(bench) = Bench::start().await else { return };
+    let Some(bench) = Bench::start(Kind::User).await else {
+        return;
+    };
     let machine = &bench.machine;
     machine.succeed("autossm service install").await;
     let socket = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/autossm-listen@.socket"));
@@ -251,7 +202,9 @@ async fn doctor(machine: &Machine) -> String {
 
 #[tokio::test]
 async fn the_doctor_says_which_protections_are_in_force() {
-    let Some(bench) = Bench::start().await else { return };
+    let Some(bench) = Bench::start(Kind::User).await else {
+        return;
+    };
     let machine = &bench.machine;
     let always = [
         "systemd restarts it when it hangs for 30 s",
@@ -260,7 +213,7 @@ async fn the_doctor_says_which_protections_are_in_force() {
         "it can only make sockets of the families it needs",
         "the runtime directory /run/user/4242 is this user's alone",
         "lingering is off",
-        "no session bus answers",
+        "session bus answers",
     ];
     let usual = [
         "it has a user namespace of its own",
@@ -302,7 +255,9 @@ async fn the_doctor_says_which_protections_are_in_force() {
 
 #[tokio::test]
 async fn a_configuration_of_roots_is_trusted_although_the_sandbox_does_not_know_root() {
-    let Some(bench) = Bench::start().await else { return };
+    let Some(bench) = Bench::start(Kind::User).await else {
+        return;
+    };
     let machine = &bench.machine;
     machine
         .run_as_root("mkdir /etc/autossm && mv .config/autossm/config.toml /etc/autossm && chown -R root /etc/autossm")
@@ -331,7 +286,9 @@ async fn helpers_in_python_and_node_work_under_the_default_unit() {
             continue;
         }
         let aws = format!("[default]\nregion = eu-west-1\ncredential_process = {program} /home/ada/helper\n");
-        let Some(bench) = Bench::with(&aws).await else { return };
+        let Some(bench) = Bench::with(Kind::User, &aws).await else {
+            return;
+        };
         let machine = &bench.machine;
         machine.write("helper", &script.replace("KEYS", keys));
         machine.succeed("autossm service install --now").await;

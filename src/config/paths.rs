@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// The machine's own configuration, for a service that is no user's.
-const SYSTEM_DIRECTORY: &str = "/etc/autossm";
+pub(super) const SYSTEM_DIRECTORY: &str = "/etc/autossm";
 
 /// The few variables of the environment that say where things are.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -4,12 +4,17 @@ use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
+use super::paths::SYSTEM_DIRECTORY;
+
 /// Who runs autossm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Me {
     pub(super) uid: u32,
     /// Whether the group with our own user's number has nobody else in it, as on most systems.
     pub(super) has_private_group: bool,
+    /// How root's files look in a user namespace that does not know root, as a user service with `PrivateUsers=` has: the
+    /// number that stands for everybody unknown.
+    pub(super) unknown: Option<u32>,
 }
 
 /// What the system says about a file.
@@ -31,9 +36,12 @@ impl Me {
         let uid = rustix::process::geteuid().as_raw();
         // A file that cannot be read lists nobody: then the numbers alone must do.
         let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
+        let read = |path| std::fs::read_to_string(path).unwrap_or_default();
+        let overflow = read("/proc/sys/kernel/overflowuid").trim().parse().ok();
         Self {
             uid,
             has_private_group: is_private(&groups, uid),
+            unknown: overflow.filter(|_| is_without_root(&read("/proc/self/uid_map"))),
         }
     }
 }
@@ -62,12 +70,21 @@ fn is_private(groups: &str, gid: u32) -> bool {
     })
 }
 
+/// Whether a user namespace with this map has nobody whose number is 0 outside (user_namespaces(7)). Where there are no
+/// such namespaces, there is no map.
+fn is_without_root(uid_map: &str) -> bool {
+    let mut lines = uid_map.lines().peekable();
+    lines.peek().is_some() && lines.all(|line| line.split_whitespace().nth(1) != Some("0"))
+}
+
 /// Why `path` cannot be trusted, and what to do about it.
 pub(super) fn distrust(path: &Path, access: Access, me: Me) -> Option<(String, String)> {
     const WHY: &str = "whoever changes it decides where your AWS credentials go";
     let kind = if access.directory { "directory" } else { "file" };
     let shown = path.display();
-    if access.uid != me.uid && access.uid != 0 {
+    // Only root can put something into /etc, so what is there is trusted although its owner cannot be told.
+    let is_roots = access.uid == 0 || (me.unknown == Some(access.uid) && path.starts_with(SYSTEM_DIRECTORY));
+    if access.uid != me.uid && !is_roots {
         let message = format!(
             "this {kind} belongs to user {}, and you are user {}; {WHY}",
             access.uid, me.uid
@@ -103,6 +120,7 @@ mod tests {
         let me = Me {
             uid: 1000,
             has_private_group,
+            unknown: None,
         };
         distrust(Path::new("config.toml"), access, me).map(|(message, hint)| format!("{message} / {hint}"))
     }
@@ -119,6 +137,35 @@ mod tests {
         );
         let other = verdict(true, 1001, 1000, 0o1700, true).unwrap();
         assert!(other.contains("this directory belongs to user 1001"), "{other}");
+    }
+
+    #[test]
+    fn in_a_namespace_without_root_only_etc_is_trusted_to_be_roots() {
+        let me = Me {
+            uid: 1000,
+            has_private_group: true,
+            unknown: Some(65534),
+        };
+        let verdict = |path: &str, uid, mode| {
+            let access = Access {
+                directory: false,
+                uid,
+                gid: 65534,
+                mode,
+            };
+            distrust(Path::new(path), access, me)
+        };
+        assert_eq!(verdict("/etc/autossm/config.toml", 65534, 0o644), None);
+        assert!(verdict("/etc/autossm/config.toml", 65534, 0o664).is_some());
+        assert!(verdict("/etc/autossm/config.toml", 1001, 0o644).is_some());
+        assert!(verdict("/home/ada/.config/autossm/config.toml", 65534, 0o644).is_some());
+        assert!(is_without_root("      1000       1000          1\n"));
+        assert!(!is_without_root("         0          0 4294967295\n"));
+        assert!(
+            !is_without_root("0 100000 65536\n1000 0 1\n"),
+            "root under another number"
+        );
+        assert!(!is_without_root(""));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use tokio::net::UnixStream;
 use super::follow::{Connection, Events};
 use super::{ClientError, LogLevel, Order, Refusal, RefusalKind, UnknownSession};
 use crate::config::is_session_name;
-use crate::status::{DaemonStatus, ReloadStatus};
+use crate::status::{DaemonStatus, ReloadStatus, Sandbox};
 
 /// One question and its whole answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
@@ -52,6 +52,15 @@ impl Client {
     /// [`ClientError`].
     pub async fn status(&self) -> Result<DaemonStatus, ClientError> {
         let answer = self.ask(Method::GET, "/v1/status", Bytes::new(), TIMEOUT).await?;
+        self.decode(&answer)
+    }
+
+    /// Which protections the daemon has.
+    ///
+    /// # Errors
+    /// [`ClientError`]; also when the daemon is too old to know.
+    pub async fn sandbox(&self) -> Result<Sandbox, ClientError> {
+        let answer = self.ask(Method::GET, "/v1/sandbox", Bytes::new(), TIMEOUT).await?;
         self.decode(&answer)
     }
 

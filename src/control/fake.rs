@@ -50,6 +50,10 @@ impl ControlHandle for Fake {
         }
     }
 
+    async fn sandbox(&self) -> Sandbox {
+        Sandbox::default()
+    }
+
     async fn session(&self, _name: &str) -> Option<SessionStatus> {
         None
     }

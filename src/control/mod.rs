@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `GET /v1/status` | 200 and [`DaemonStatus`] |
 //! | `GET /v1/sessions/NAME` | 200 and [`SessionStatus`] |
+//! | `GET /v1/sandbox` | 200 and [`Sandbox`] |
 //! | `GET /v1/events` | 200 and one [`EventLine`] a line, without an end |
 //! | `POST /v1/sessions/NAME/{reconnect,restart,start,stop}` | 202: it has begun |
 //! | `POST /v1/reconnect` | 202: all sessions |
@@ -51,13 +52,16 @@ pub use proxy::{OpenProxy, Proxied, ProxyError, ProxyRequest, Whose};
 pub use server::serve;
 pub use socket::{BindError, ControlSocket};
 
-use crate::status::{DaemonStatus, EventLine, ProxyEnd, ReloadStatus, SessionStatus};
+use crate::status::{DaemonStatus, EventLine, ProxyEnd, ReloadStatus, Sandbox, SessionStatus};
 pub use crate::supervisor::Order;
 
 /// What the control API can ask of the daemon.
 pub trait ControlHandle: Clone + Send + Sync + 'static {
     /// The daemon and all its sessions now.
     fn status(&self) -> impl Future<Output = DaemonStatus> + Send;
+
+    /// Which protections the daemon has.
+    fn sandbox(&self) -> impl Future<Output = Sandbox> + Send;
 
     /// One session now; none when no session has this name.
     fn session(&self, name: &str) -> impl Future<Output = Option<SessionStatus>> + Send;

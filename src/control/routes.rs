@@ -50,6 +50,7 @@ struct Shared<H> {
 pub(super) fn router<H: ControlHandle>(handle: H, ended: CancellationToken) -> Router {
     let mut router = Router::new()
         .route("/v1/status", get(status::<H>))
+        .route("/v1/sandbox", get(sandbox::<H>))
         .route("/v1/events", get(events::<H>))
         .route("/v1/sessions/{name}", get(session::<H>))
         .route("/v1/reconnect", post(reconnect_all::<H>))
@@ -79,6 +80,10 @@ pub(super) fn router<H: ControlHandle>(handle: H, ended: CancellationToken) -> R
 
 async fn status<H: ControlHandle>(State(shared): State<Shared<H>>) -> Response {
     Json(shared.handle.status().await).into_response()
+}
+
+async fn sandbox<H: ControlHandle>(State(shared): State<Shared<H>>) -> Response {
+    Json(shared.handle.sandbox().await).into_response()
 }
 
 async fn session<H: ControlHandle>(

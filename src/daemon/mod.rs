@@ -13,6 +13,7 @@ mod proxy;
 mod registry;
 mod reload;
 mod run;
+mod sandbox;
 mod signals;
 
 pub use alone::hold_alone;

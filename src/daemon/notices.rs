@@ -151,7 +151,7 @@ impl Notices {
                 watched.away_since = None;
                 if std::mem::take(&mut watched.told) {
                     self.back.insert(session.clone());
-                    self.back_at.get_or_insert(now.after(TOGETHER));
+                    self.back_at.get_or_insert_with(|| now.after(TOGETHER));
                 }
             }
             Phase::Ended => watched.ended = Some(cause.clone()),
@@ -298,7 +298,7 @@ mod tests {
             after: AFTER,
             cause,
         };
-        assert_eq!(told(&away, 100 * AFTER), [notice.clone()]);
+        assert_eq!(told(&away, 100 * AFTER), std::slice::from_ref(&notice));
         assert_eq!(notice.summary(), "a and b are away for 5m");
         let mut notices = notices();
         let start = Timestamp::from_nanos(1);

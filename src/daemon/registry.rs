@@ -9,13 +9,15 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
 
 use super::log::LogControl;
+use super::run::Options;
+use super::sandbox;
 use crate::clock::Clock;
-use crate::config::{OnExit, SessionSettings};
+use crate::config::{Environment, OnExit, SessionSettings};
 use crate::control::{
     AttachRequest, ControlHandle, OpenProxy, OrderError, ProxyError, ProxyRequest, ReloadError, Subscription,
     UnknownSession,
 };
-use crate::status::{DaemonStatus, Event, ProxyEnd, ReloadStatus, SessionStatus};
+use crate::status::{DaemonStatus, Event, ProxyEnd, ReloadStatus, Sandbox, SessionStatus};
 use crate::supervisor::{Ending, Obedience, Order, PhaseBoard, ProxyEnds, SessionHandle, status_without_task};
 
 /// A session's task that does not answer within this is reported as such: one must not hide the others.
@@ -32,6 +34,7 @@ pub(super) struct Registry {
     last_reload: watch::Sender<Option<LastReload>>,
     board: PhaseBoard,
     log: Arc<dyn LogControl>,
+    environment: Environment,
     reloads: mpsc::Sender<oneshot::Sender<ReloadAnswer>>,
     proxies: mpsc::Sender<ProxyAsked>,
     pub(super) ends: ProxyEnds,
@@ -76,7 +79,7 @@ struct LastReload {
 
 impl Registry {
     /// Without sessions. Who asks for what only the daemon's loop can do is in the queues that come with it.
-    pub(super) fn new(clock: Clock, board: PhaseBoard, log: Arc<dyn LogControl>) -> (Self, Asked) {
+    pub(super) fn new(clock: Clock, board: PhaseBoard, options: &Options) -> (Self, Asked) {
         let (reloads, reload_queue) = mpsc::channel(1);
         let (proxies, proxy_queue) = mpsc::channel(1);
         let asked = Asked {
@@ -88,7 +91,8 @@ impl Registry {
             entries: watch::Sender::new(Arc::new([])),
             last_reload: watch::Sender::new(None),
             board,
-            log,
+            log: Arc::clone(&options.log),
+            environment: options.environment.clone(),
             reloads,
             proxies,
             ends: ProxyEnds::default(),
@@ -201,6 +205,13 @@ impl ControlHandle for Registry {
             last_reload: last_reload.map(|reload| reload.status(self.clock.now())),
             sessions: join_all(entries.iter().map(Entry::status)).await,
         }
+    }
+
+    async fn sandbox(&self) -> Sandbox {
+        let environment = self.environment.clone();
+        // A home on a network may take its time, and the other requests do not wait for it.
+        let looked = tokio::task::spawn_blocking(move || sandbox::look(&environment));
+        looked.await.unwrap_or_default()
     }
 
     async fn session(&self, name: &str) -> Option<SessionStatus> {

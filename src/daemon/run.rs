@@ -151,7 +151,7 @@ impl Daemon {
             planes: ControlPlanes::new(Clock, roots, proxies),
             listening: Some(listening_sender),
         };
-        let (registry, asked) = Registry::new(Clock, board.clone(), Arc::clone(&options.log));
+        let (registry, asked) = Registry::new(Clock, board.clone(), &options);
         let control_end = CancellationToken::new();
         let desktop = Desktop::start(&board, Plan::of(&settings));
         let mut daemon = Self {

@@ -2,6 +2,7 @@
 
 mod event;
 mod proxy;
+mod sandbox;
 mod snapshot;
 
 use autossm_proto::session::{DropCause, Figures, Phase, Trouble};
@@ -9,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 pub use event::{Event, EventLine};
 pub use proxy::{ProxyEnd, ProxyEndKind};
+pub use sandbox::{Place, Sandbox};
 
 /// The daemon and all its sessions at one moment.
 #[derive(Clone, Debug, Serialize, Deserialize)]

@@ -1,5 +1,5 @@
 //! A user's service manager on a machine whose own PID 1 may be anything: in namespaces of its own, with a `/run`, a
-//! `/home` and an `/etc/passwd` that only it sees. Everything in it dies with its value.
+//! `/home` and an `/etc` that only it sees. Everything in it dies with its value.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -37,19 +37,62 @@ mkdir -p /run/systemd/system /run/systemd/unit-root /run/systemd/inaccessible /r
 chown 4242:4242 /run/user/4242
 chmod 700 /run/user/4242
 mount --bind "$directory/home" /home/ada
-mount --bind "$directory/passwd" /etc/passwd
-mount --bind "$directory/group" /etc/group
+# An /etc of its own, so that nothing of the real one is touched.
+cp -a /etc /run/etc
+echo 'ada:x:4242:4242::/home/ada:/bin/sh' >> /run/etc/passwd
+echo 'ada:x:4242:' >> /run/etc/group
+mount --bind /run/etc /etc
 touch /opt/autossm/autossm
 mount --bind "$PROGRAM" /opt/autossm/autossm
 "#;
 
-/// The manager, as a child of the first process, since it would take itself for the system's if it were the first.
-const MANAGER: &str = r#"
+/// The user's manager, as a child of the first process, since it would take itself for the system's if it were the first.
+const USER_MANAGER: &str = r#"
 setpriv --reuid=4242 --regid=4242 --clear-groups env -i HOME=/home/ada USER=ada LOGNAME=ada \
   PATH=/usr/sbin:/usr/bin:/sbin:/bin XDG_RUNTIME_DIR=/run/user/4242 SYSTEMD_LOG_TARGET=console \
   /usr/lib/systemd/systemd --user &
 wait
 "#;
+
+/// The system's manager, the first process itself. It sees the units of the administrator's directory and a few targets;
+/// nothing of the real machine is started. `/proc/sys` is the real machine's, so it stays as it is.
+const SYSTEM_MANAGER: &str = r#"
+mount --bind /proc/sys /proc/sys
+mount -o remount,bind,ro /proc/sys
+rm -rf /run/etc/systemd/system/*
+[ -s /run/etc/machine-id ] || echo 0123456789abcdef0123456789abcdef > /run/etc/machine-id
+printf '[Journal]\nStorage=volatile\nReadKMsg=no\nAudit=no\n' > /run/etc/systemd/journald.conf
+mkdir -p /run/test-units
+for target in test sysinit basic shutdown umount multi-user sockets; do
+  printf '[Unit]\nDescription=%s\nDefaultDependencies=no\n' "$target" > "/run/test-units/$target.target"
+done
+cp /usr/lib/systemd/system/systemd-journald.service /usr/lib/systemd/system/systemd-journald*.socket /run/test-units
+mount -t tmpfs tmpfs /var/lib/systemd
+mkdir /run/catalog
+cp "$CATALOG" /run/catalog
+mount --bind /run/catalog /usr/lib/systemd/catalog
+exec unshare --cgroup bash --norc -c '
+set -eu
+if [ -e /sys/fs/cgroup/cgroup.controllers ]; then
+  mount -t cgroup2 cgroup2 /sys/fs/cgroup
+else
+  mount -t tmpfs tmpfs /sys/fs/cgroup
+  mkdir /sys/fs/cgroup/systemd
+  mount -t cgroup -o none,name=systemd cgroup /sys/fs/cgroup/systemd
+fi
+exec env -i container=autossm-test PATH=/usr/sbin:/usr/bin:/sbin:/bin SYSTEMD_LOG_TARGET=console \
+  SYSTEMD_UNIT_PATH=/etc/systemd/system:/run/test-units /usr/lib/systemd/systemd --system --unit=test.target
+'
+"#;
+
+/// Whose manager a machine has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Ada's.
+    User,
+    /// The system's.
+    System,
+}
 
 /// The machine and its manager.
 pub(crate) struct Machine {
@@ -58,11 +101,12 @@ pub(crate) struct Machine {
     process: Child,
     /// The first process inside, seen from outside.
     init: u32,
+    kind: Kind,
 }
 
 impl Machine {
     /// None, said loudly, where that cannot be.
-    pub(crate) async fn start() -> Option<Self> {
+    pub(crate) async fn start(kind: Kind) -> Option<Self> {
         if let Some(why) = missing() {
             skipped(&why);
             return None;
@@ -70,20 +114,20 @@ impl Machine {
         let directory = tempfile::Builder::new().prefix("autossm-systemd-").tempdir().unwrap();
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let path = |name: &str| directory.path().join(name);
-        for (file, line) in [
-            ("passwd", "ada:x:4242:4242::/home/ada:/bin/sh\n"),
-            ("group", "ada:x:4242:\n"),
-        ] {
-            let text = fs::read_to_string(Path::new("/etc").join(file)).unwrap();
-            fs::write(path(file), format!("{text}{line}")).unwrap();
-        }
         fs::create_dir(path("home")).unwrap();
         chown(path("home"), Some(UID), Some(UID)).unwrap();
         let group = format!("autossm-test-{}", directory.path().file_name()?.to_str()?);
         let log = fs::File::create(path("manager.log")).unwrap();
+        let manager = match kind {
+            Kind::User => USER_MANAGER,
+            Kind::System => SYSTEM_MANAGER,
+        };
+        let catalog = concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/autossm.catalog");
         let process = Command::new("unshare")
             .args([
                 "--mount",
+                "--uts",
+                "--ipc",
                 "--propagation",
                 "private",
                 "--pid",
@@ -91,11 +135,12 @@ impl Machine {
                 "--kill-child",
                 "--mount-proc",
             ])
-            .args(["bash", "--norc", "-c", &format!("{PREPARE}{MANAGER}"), "bash"])
+            .args(["bash", "--norc", "-c", &format!("{PREPARE}{manager}"), "bash"])
             .arg(directory.path())
             .env_clear()
             .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
             .env("GROUP", &group)
+            .env("CATALOG", catalog)
             .env("PROGRAM", env!("CARGO_BIN_EXE_autossm"))
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())
@@ -108,6 +153,7 @@ impl Machine {
             group,
             process,
             init: 0,
+            kind,
         };
         machine.until_it_answers().await;
         Some(machine)
@@ -123,7 +169,10 @@ impl Machine {
                 let child = fs::read_to_string(&children).unwrap_or_default();
                 if let Some(init) = child.split_whitespace().next() {
                     self.init = init.parse().unwrap();
-                    let version = self.run("systemctl --user show --property=Version").await;
+                    let version = match self.kind {
+                        Kind::User => self.run("systemctl --user show --property=Version").await,
+                        Kind::System => self.run_as_root("systemctl show --property=Version").await,
+                    };
                     if version.status.success() {
                         return;
                     }
@@ -196,7 +245,15 @@ impl Machine {
 
     /// Runs it, and gives what it said; it must end well.
     pub(crate) async fn succeed(&self, line: &str) -> String {
-        let output = self.run(line).await;
+        self.check(line, &self.run(line).await)
+    }
+
+    /// The same as root.
+    pub(crate) async fn succeed_as_root(&self, line: &str) -> String {
+        self.check(line, &self.run_as_root(line).await)
+    }
+
+    fn check(&self, line: &str, output: &Output) -> String {
         let (stdout, stderr) = (text(&output.stdout), text(&output.stderr));
         assert!(
             output.status.success(),

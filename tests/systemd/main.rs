@@ -3,9 +3,11 @@
 #![cfg(target_os = "linux")]
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
+mod bench;
 mod machine;
 mod notify;
 #[path = "../support/mod.rs"]
 mod support;
+mod system;
 mod units;
 mod user;

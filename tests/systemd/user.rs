@@ -1,73 +1,16 @@
 //! The user service: installed, started, reloaded, hung, stopped and removed, with a session of the simulator.
 
-use autossm_sim::Simulator;
 use tokio::net::TcpStream;
 
-use crate::machine::{Machine, PROGRAM, text};
-use crate::support::daemon::config;
-use crate::support::pattern::Tally;
-use crate::support::traffic::{Destination, Load, exchange};
-
-/// Where ada's forward listens inside is told by the daemon; it is the same loopback outside.
-struct Bench {
-    machine: Machine,
-    simulator: Simulator,
-    destination: Destination,
-    config: String,
-}
-
-const KEYS: &str = "[default]\naws_access_key_id = AKIDEXAMPLE\naws_secret_access_key = not-a-secret\naws_session_token = not-a-token\n";
-
-impl Bench {
-    async fn start() -> Option<Self> {
-        Self::with(&format!("{KEYS}region = eu-west-1\n")).await
-    }
-
-    /// With these as ada's `~/.aws/config`.
-    async fn with(aws_config: &str) -> Option<Self> {
-        let machine = Machine::start().await?;
-        let simulator = Simulator::start(autossm_sim::Config::default()).await.unwrap();
-        let destination = Destination::start().await.unwrap();
-        let config = config(&simulator.endpoint_url(), destination.address.port(), "");
-        machine.write(".aws/config", aws_config);
-        machine.write(".config/autossm/config.toml", &config);
-        // There is no journal.
-        machine.drop_in("50-log", "[Service]\nStandardError=append:%h/log\n");
-        Some(Self {
-            machine,
-            simulator,
-            destination,
-            config,
-        })
-    }
-
-    async fn attached(&self) {
-        self.machine.succeed("autossm wait demo --for up --timeout 100s").await;
-    }
-
-    async fn listener(&self) -> std::net::SocketAddr {
-        let json = self.machine.succeed("autossm status --json").await;
-        let status: autossm::status::DaemonStatus = serde_json::from_str(&json).unwrap();
-        status.sessions[0].listeners[0].parse().unwrap()
-    }
-
-    /// Bytes both ways over one connection, as a task.
-    async fn transfer(&self, bytes: u64, pace: u64) -> tokio::task::JoinHandle<std::io::Result<Tally>> {
-        let (address, progress) = (self.listener().await, std::sync::Arc::clone(&self.destination.progress));
-        let load = Load {
-            key: bytes,
-            up: bytes,
-            down: bytes,
-            pace,
-        };
-        #[expect(clippy::disallowed_methods, reason = "the test awaits it")]
-        tokio::spawn(async move { exchange(TcpStream::connect(address).await?, load, &progress).await })
-    }
-}
+use crate::bench::Bench;
+use crate::machine::{Kind, Machine, PROGRAM, text};
+use crate::support::traffic::{Load, exchange};
 
 #[tokio::test]
 async fn install_start_reload_stop_uninstall() {
-    let Some(bench) = Bench::start().await else { return };
+    let Some(bench) = Bench::start(Kind::User).await else {
+        return;
+    };
     let machine = &bench.machine;
     let said = machine.succeed("autossm service install").await;
     assert!(
@@ -134,7 +77,9 @@ async fn install_start_reload_stop_uninstall() {
 
 #[tokio::test]
 async fn a_daemon_that_hangs_is_started_again_by_the_watchdog() {
-    let Some(bench) = Bench::start().await else { return };
+    let Some(bench) = Bench::start(Kind::User).await else {
+        return;
+    };
     let machine = &bench.machine;
     machine.drop_in("60-soon", "[Service]\nWatchdogSec=3s\nTimeoutAbortSec=1s\n");
     machine.succeed("autossm service install --now").await;
@@ -156,7 +101,9 @@ async fn a_daemon_that_hangs_is_started_again_by_the_watchdog() {
 
 #[tokio::test]
 async fn a_wrong_configuration_is_not_tried_again() {
-    let Some(bench) = Bench::start().await else { return };
+    let Some(bench) = Bench::start(Kind::User).await else {
+        return;
+    };
     let machine = &bench.machine;
     machine.write(".config/autossm/config.toml", "colour = 3\n");
     let said = machine.succeed("autossm service install").await;
@@ -177,7 +124,9 @@ async fn a_wrong_configuration_is_not_tried_again() {
 
 #[tokio::test]
 async fn it_starts_without_user_namespaces_and_with_the_strict_sandbox() {
-    let Some(bench) = Bench::start().await else { return };
+    let Some(bench) = Bench::start(Kind::User).await else {
+        return;
+    };
     let machine = &bench.machine;
     machine.succeed("autossm service install").await;
     for (name, drop_in, private) in [
@@ -208,7 +157,9 @@ async fn it_starts_without_user_namespaces_and_with_the_strict_sandbox() {
 
 #[tokio::test]
 async fn systemd_listens_for_a_session_and_starts_the_service_with_its_first_connection() {
-    let Some(bench) = Bench::start().await else { return };
+    let Some(bench) = Bench::start(Kind::User).await else {
+        return;
+    };
     let machine = &bench.machine;
     machine.succeed("autossm service install").await;
     let socket = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/systemd/autossm-listen@.socket"));
@@ -241,4 +192,111 @@ async fn systemd_listens_for_a_session_and_starts_the_service_with_its_first_con
     machine
         .succeed("systemctl --user stop autossm-listen@demo.socket autossm")
         .await;
+}
+
+/// What the doctor says of the daemon's sandbox, from inside.
+async fn doctor(machine: &Machine) -> String {
+    // Its own exit code is about AWS too.
+    text(&machine.run("autossm doctor").await.stdout)
+}
+
+#[tokio::test]
+async fn the_doctor_says_which_protections_are_in_force() {
+    let Some(bench) = Bench::start(Kind::User).await else {
+        return;
+    };
+    let machine = &bench.machine;
+    let always = [
+        "systemd restarts it when it hangs for 30 s",
+        "no program it starts can gain privileges",
+        "its system calls are filtered",
+        "it can only make sockets of the families it needs",
+        "the runtime directory /run/user/4242 is this user's alone",
+        "lingering is off",
+        "session bus answers",
+    ];
+    let usual = [
+        "it has a user namespace of its own",
+        "it has a /tmp of its own",
+        "it cannot write to /usr, /etc\n",
+        "it can write to /home/ada, /home/ada/.aws, /run/user/4242",
+    ];
+    let without = [
+        "ignores all protection of files silently",
+        "it shares /tmp with everybody",
+        "it cannot write to /usr, /etc\n",
+    ];
+    let strict = [
+        "it has a /tmp of its own",
+        "it cannot write to /usr, /etc, /home/ada, /home/ada/.aws, /run/user/4242",
+        "it can write to /home/ada/.aws/sso/cache\n",
+    ];
+    for (install, users, expected) in [
+        ("autossm service install", "yes", &usual[..]),
+        ("autossm service install", "no", &without),
+        (
+            "mkdir -p .aws/sso/cache && autossm service install --strict",
+            "yes",
+            &strict,
+        ),
+    ] {
+        machine.drop_in("60-users", &format!("[Service]\nPrivateUsers={users}\n"));
+        machine.succeed(install).await;
+        machine.succeed("systemctl --user restart autossm").await;
+        let said = doctor(machine).await;
+        for what in always.iter().chain(expected) {
+            assert!(
+                said.contains(what),
+                "{install}, PrivateUsers={users}: `{what}` is not in\n{said}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_configuration_of_roots_is_trusted_although_the_sandbox_does_not_know_root() {
+    let Some(bench) = Bench::start(Kind::User).await else {
+        return;
+    };
+    let machine = &bench.machine;
+    machine
+        .run_as_root("mkdir /etc/autossm && mv .config/autossm/config.toml /etc/autossm && chown -R root /etc/autossm")
+        .await;
+    machine.succeed("autossm service install --now").await;
+    bench.attached().await;
+    machine.succeed("systemctl --user stop autossm").await;
+    machine.run_as_root("chmod 666 /etc/autossm/config.toml").await;
+    let started = machine.run("systemctl --user start autossm").await;
+    assert!(!started.status.success());
+    machine.said("every user of this machine can write to this file").await;
+}
+
+/// Helpers that print keys: what a `credential_process` may be.
+const HELPERS: [(&str, &str, &str); 2] = [
+    ("python3", "/usr/bin/python3", "import json\nprint(json.dumps(KEYS))\n"),
+    ("node", "/usr/bin/node", "console.log(JSON.stringify(KEYS))\n"),
+];
+
+#[tokio::test]
+async fn helpers_in_python_and_node_work_under_the_default_unit() {
+    let keys = "{\"Version\": 1, \"AccessKeyId\": \"AKIDEXAMPLE\", \"SecretAccessKey\": \"not-a-secret\"}";
+    for (name, program, script) in HELPERS {
+        if !std::path::Path::new(program).exists() {
+            crate::support::skipped(&format!("needs {program}"));
+            continue;
+        }
+        let aws = format!("[default]\nregion = eu-west-1\ncredential_process = {program} /home/ada/helper\n");
+        let Some(bench) = Bench::with(Kind::User, &aws).await else {
+            return;
+        };
+        let machine = &bench.machine;
+        machine.write("helper", &script.replace("KEYS", keys));
+        machine.succeed("autossm service install --now").await;
+        bench.attached().await;
+        assert!(
+            !machine.log().contains("credential_process"),
+            "{name}: {}",
+            machine.log()
+        );
+    }
 }

@@ -8,7 +8,7 @@ use autossm_proto::session::{Failure, FailureClass};
 use rustls::ClientConfig;
 use tokio::time::timeout;
 
-use super::Section;
+use super::{Section, service};
 use crate::aws::{ControlPlanes, Inspection, Prepared};
 use crate::cli::render::span;
 use crate::clock::Clock;
@@ -39,6 +39,10 @@ pub(super) async fn daemon(client: Option<Client>) -> Section {
                     format!("it runs in version {}, this program is {version}", status.version),
                     "restart it",
                 );
+            }
+            match client.sandbox().await {
+                Ok(sandbox) => service::sandbox(&sandbox, &mut section),
+                Err(error) => section.skipped(format!("it does not tell of its sandbox: {error}")),
             }
             if let Some(reload) = status.last_reload.filter(|reload| !reload.ok) {
                 section.odd(

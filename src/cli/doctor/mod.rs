@@ -2,6 +2,7 @@
 
 mod checks;
 mod files;
+mod service;
 
 use std::fmt::Write;
 
@@ -110,6 +111,7 @@ pub(super) fn doctor(args: &DoctorArgs) -> anyhow::Result<Exit> {
         loaded.ok()
     };
     sections.push(files::check(&environment));
+    sections.extend(service::check(&environment));
     runtime::block_on(async {
         sections.push(checks::daemon(client.ok()).await);
         match &settings {

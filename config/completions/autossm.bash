@@ -16,6 +16,9 @@ _autossm() {
             ",$1")
                 cmd="autossm"
                 ;;
+            autossm,attach)
+                cmd="autossm__subcmd__attach"
+                ;;
             autossm,check)
                 cmd="autossm__subcmd__check"
                 ;;
@@ -69,6 +72,9 @@ _autossm() {
                 ;;
             autossm,wait)
                 cmd="autossm__subcmd__wait"
+                ;;
+            autossm__subcmd__help,attach)
+                cmd="autossm__subcmd__help__subcmd__attach"
                 ;;
             autossm__subcmd__help,check)
                 cmd="autossm__subcmd__help__subcmd__check"
@@ -164,12 +170,50 @@ _autossm() {
 
     case "${cmd}" in
         autossm)
-            opts="-h -V --help --version run check status history reconnect restart start stop reload wait proxy ssh-config sessions doctor events log-level service help"
+            opts="-h -V --help --version run check status history reconnect restart start stop reload wait attach proxy ssh-config sessions doctor events log-level service help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        autossm__subcmd__attach)
+            opts="-h --read-only --document --parameter --profile --region --endpoint-url --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --document)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --parameter)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --region)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --endpoint-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -236,8 +280,22 @@ _autossm() {
             return 0
             ;;
         autossm__subcmd__help)
-            opts="run check status history reconnect restart start stop reload wait proxy ssh-config sessions doctor events log-level service help"
+            opts="run check status history reconnect restart start stop reload wait attach proxy ssh-config sessions doctor events log-level service help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        autossm__subcmd__help__subcmd__attach)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi

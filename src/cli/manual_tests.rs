@@ -82,6 +82,7 @@ pub(super) fn file_format() -> String {
         ("defaults", "[defaults]"),
         ("session", "[session.NAME]"),
         ("forward", "[session.NAME.forward]"),
+        ("shell", "[session.NAME.shell]"),
         ("timings", "[defaults.timings], [session.NAME.timings]"),
         ("backoff", "[defaults.timings.backoff], [session.NAME.timings.backoff]"),
     ] {
@@ -108,7 +109,7 @@ pub(super) fn file_format() -> String {
 }
 
 /// Tables that the page names.
-const TABLES: usize = 7;
+const TABLES: usize = 8;
 
 fn keys(page: &mut Page, table: &Json) {
     let required: Vec<&str> = table["required"]

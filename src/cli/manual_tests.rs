@@ -132,10 +132,11 @@ fn keys(page: &mut Page, table: &Json) {
         if let (Some(low), Some(high)) = (property["minimum"].as_u64(), property["maximum"].as_u64()) {
             write!(text, "\nFrom {low} to {high}.").unwrap();
         }
-        match &property["default"] {
-            Json::Null if required.contains(&key.as_str()) => text.push_str("\nRequired."),
-            Json::Null => {}
-            default => write!(text, "\nDefault: {default}.").unwrap(),
+        let default = &property["default"];
+        if !default.is_null() {
+            write!(text, "\nDefault: {default}.").unwrap();
+        } else if required.contains(&key.as_str()) {
+            text.push_str("\nRequired.");
         }
         page.item(key, &text);
     }

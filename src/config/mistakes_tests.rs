@@ -139,6 +139,7 @@ fn access(path: &str, access: Access) -> String {
     let me = Me {
         uid: 1000,
         has_private_group: true,
+        unknown: None,
     };
     let (message, hint) = distrust(Path::new(path), access, me).unwrap();
     let mut problems = Problems::default();

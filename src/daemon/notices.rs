@@ -151,7 +151,7 @@ impl Notices {
                 watched.away_since = None;
                 if std::mem::take(&mut watched.told) {
                     self.back.insert(session.clone());
-                    self.back_at.get_or_insert(now.after(TOGETHER));
+                    self.back_at.get_or_insert_with(|| now.after(TOGETHER));
                 }
             }
             Phase::Ended => watched.ended = Some(cause.clone()),
@@ -225,8 +225,8 @@ fn lost(session: &str, ended: Option<String>) -> Option<Notice> {
 }
 
 /// The part of a cause that says what to do: the same for all sessions that wait for the same login.
-fn help(cause: &str) -> &str {
-    cause.rsplit_once("; ").map_or(cause, |(_, help)| help)
+pub(super) fn help(cause: &str) -> &str {
+    cause.split_once("; ").map_or(cause, |(_, help)| help)
 }
 
 #[cfg(test)]
@@ -298,7 +298,7 @@ mod tests {
             after: AFTER,
             cause,
         };
-        assert_eq!(told(&away, 100 * AFTER), [notice.clone()]);
+        assert_eq!(told(&away, 100 * AFTER), std::slice::from_ref(&notice));
         assert_eq!(notice.summary(), "a and b are away for 5m");
         let mut notices = notices();
         let start = Timestamp::from_nanos(1);

@@ -9,7 +9,7 @@ use autossm::control::{
     ControlHandle, ControlSocket, OpenProxy, Order, OrderError, ProxyError, ProxyRequest, ReloadError, Subscription,
     UnknownSession, serve,
 };
-use autossm::status::{DaemonStatus, Event, EventLine, ProxyEnd, ReloadStatus, SessionStatus};
+use autossm::status::{DaemonStatus, Event, EventLine, ProxyEnd, ReloadStatus, Sandbox, SessionStatus};
 use tokio::sync::{broadcast, oneshot};
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +29,10 @@ impl ControlHandle for Empty {
             last_reload: None,
             sessions: Vec::new(),
         }
+    }
+
+    async fn sandbox(&self) -> Sandbox {
+        Sandbox::default()
     }
 
     async fn session(&self, _name: &str) -> Option<SessionStatus> {

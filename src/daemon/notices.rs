@@ -225,8 +225,8 @@ fn lost(session: &str, ended: Option<String>) -> Option<Notice> {
 }
 
 /// The part of a cause that says what to do: the same for all sessions that wait for the same login.
-fn help(cause: &str) -> &str {
-    cause.rsplit_once("; ").map_or(cause, |(_, help)| help)
+pub(super) fn help(cause: &str) -> &str {
+    cause.split_once("; ").map_or(cause, |(_, help)| help)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use humantime::format_duration;
 use sd_notify::NotifyState;
 
 use super::heart::Beat;
+use super::notices::help;
 use super::run::Daemon;
 use crate::clock::Clock;
 use crate::supervisor::{Shown, Standing};
@@ -127,8 +128,14 @@ fn summary(sessions: &Shown, now: Timestamp) -> String {
 fn detail(session: &str, place: &Standing, now: Timestamp) -> String {
     let seconds = Duration::from_secs(now.since(place.since).as_secs());
     let phase = place.phase.name().replace('_', " ");
-    let mut cause: String = place.cause.chars().take(LONGEST_CAUSE).collect();
-    if cause.len() < place.cause.len() {
+    // What helps is what somebody wants to know; why it came to this fills the line.
+    let words = if place.phase == Phase::AwaitingLogin {
+        help(&place.cause)
+    } else {
+        &place.cause
+    };
+    let mut cause: String = words.chars().take(LONGEST_CAUSE).collect();
+    if cause.len() < words.len() {
         cause.push_str("...");
     }
     let colon = if cause.is_empty() { "" } else { ": " };
@@ -164,7 +171,12 @@ mod tests {
             line(&[up, drop, ("c", Phase::Attached, 3, ""), ("d", Phase::Attached, 3, "")]),
             "3/4 attached, db reattaching 12s: no route"
         );
-        let login = ("web", Phase::AwaitingLogin, 75, "run `aws sso login`");
+        let login = (
+            "web",
+            Phase::AwaitingLogin,
+            75,
+            "the token has expired; run `aws sso login`",
+        );
         assert_eq!(
             line(&[drop, login, ("e", Phase::Dormant, 1, ""), ("f", Phase::Stopped, 1, "")]),
             "0/2 attached, 1 dormant, 1 stopped, web awaiting login 1m 15s: run `aws sso login`"

@@ -3,9 +3,13 @@
 //! Each test has a simulator, a daemon and a destination of its own.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
+#[cfg(target_os = "linux")]
+mod bus;
 mod bytes;
 #[cfg(target_os = "linux")]
 mod clocks;
+#[cfg(target_os = "linux")]
+mod desktop;
 mod ending;
 mod faults;
 mod field;

@@ -4,8 +4,13 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 mod bench;
+mod credentials;
 mod machine;
 mod notify;
+mod package;
+#[path = "../aws/services.rs"]
+#[allow(dead_code, reason = "each user takes what it needs")]
+mod services;
 #[path = "../support/mod.rs"]
 mod support;
 mod system;

@@ -270,33 +270,3 @@ async fn a_configuration_of_roots_is_trusted_although_the_sandbox_does_not_know_
     assert!(!started.status.success());
     machine.said("every user of this machine can write to this file").await;
 }
-
-/// Helpers that print keys: what a `credential_process` may be.
-const HELPERS: [(&str, &str, &str); 2] = [
-    ("python3", "/usr/bin/python3", "import json\nprint(json.dumps(KEYS))\n"),
-    ("node", "/usr/bin/node", "console.log(JSON.stringify(KEYS))\n"),
-];
-
-#[tokio::test]
-async fn helpers_in_python_and_node_work_under_the_default_unit() {
-    let keys = "{\"Version\": 1, \"AccessKeyId\": \"AKIDEXAMPLE\", \"SecretAccessKey\": \"not-a-secret\"}";
-    for (name, program, script) in HELPERS {
-        if !std::path::Path::new(program).exists() {
-            crate::support::skipped(&format!("needs {program}"));
-            continue;
-        }
-        let aws = format!("[default]\nregion = eu-west-1\ncredential_process = {program} /home/ada/helper\n");
-        let Some(bench) = Bench::with(Kind::User, &aws).await else {
-            return;
-        };
-        let machine = &bench.machine;
-        machine.write("helper", &script.replace("KEYS", keys));
-        machine.succeed("autossm service install --now").await;
-        bench.attached().await;
-        assert!(
-            !machine.log().contains("credential_process"),
-            "{name}: {}",
-            machine.log()
-        );
-    }
-}

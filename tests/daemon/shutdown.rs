@@ -7,10 +7,10 @@ use autossm_proto::session::Phase;
 use autossm_sim::{BadAnswer, Call, Disturbance, Fault, LinkFault, Side, Simulator, Traffic, Way};
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream, UnixDatagram};
+use tokio::net::{TcpListener, TcpStream};
 
 use crate::Bench;
-use crate::support::daemon::{Daemon, PATIENCE, config};
+use crate::support::daemon::{Daemon, config};
 
 #[tokio::test]
 async fn a_detached_session_can_be_resumed() {
@@ -138,36 +138,4 @@ async fn user_signal_1_reconnects_everything() {
         .unwrap();
     let cause = bench.daemon.session().await.unwrap().history[0].cause_text.clone();
     assert_eq!(cause, "reconnect requested");
-}
-
-#[tokio::test]
-async fn the_service_manager_is_told() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("notify");
-    let socket = UnixDatagram::bind(&path).unwrap();
-    let simulator = Simulator::start(autossm_sim::Config::default()).await.unwrap();
-    let text = config(&simulator.endpoint_url(), 80, "");
-    let more = [("NOTIFY_SOCKET", path.to_str().unwrap())];
-    let daemon = Daemon::with(Path::new(env!("CARGO_BIN_EXE_autossm")), &[], &[], &more, &text)
-        .await
-        .unwrap();
-    let told = async |wanted: &str| {
-        let mut buffer = [0; 4096];
-        loop {
-            let received = tokio::time::timeout(PATIENCE, socket.recv(&mut buffer));
-            let length = received.await.unwrap().unwrap();
-            let text = String::from_utf8_lossy(&buffer[..length]).into_owned();
-            if text.contains(wanted) {
-                return text;
-            }
-        }
-    };
-    told("READY=1").await;
-    told("STATUS=1 session: 1 attached").await;
-    daemon.client().reload().await.unwrap();
-    assert!(told("RELOADING=1").await.contains("MONOTONIC_USEC="));
-    told("READY=1").await;
-    daemon.signal(Signal::TERM).unwrap();
-    told("STOPPING=1").await;
-    assert_eq!(daemon.ended().await.unwrap().0, Some(0));
 }

@@ -112,7 +112,7 @@ async fn a_person_is_told_of_a_login_of_a_long_drop_and_of_their_end() {
     assert_eq!(desktop.next(&daemon).await.0, "demo is back");
 
     let port = Fault::Port {
-        port: Port::Control,
+        port: Port::DataChannel,
         fault: PortFault::Refuse,
         for_ms: None,
     };

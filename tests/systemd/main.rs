@@ -9,7 +9,7 @@ mod machine;
 mod notify;
 mod package;
 #[path = "../aws/services.rs"]
-#[allow(dead_code, reason = "each user takes what it needs")]
+#[expect(dead_code, reason = "each user takes what it needs")]
 mod services;
 #[path = "../support/mod.rs"]
 mod support;

@@ -83,7 +83,7 @@ pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     written.with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Removes what [`write`] has written, and the directories it has made if nothing else is in them. Says whether there
+/// Removes what [`write()`] has written, and the directories it has made if nothing else is in them. Says whether there
 /// was anything.
 ///
 /// # Errors

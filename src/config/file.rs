@@ -57,6 +57,7 @@ pub(super) struct Session {
     pub(super) target: Option<Entry<String>>,
     pub(super) forward: Option<Forward>,
     pub(super) reason: Option<Entry<String>>,
+    pub(super) session_id: Option<Entry<String>>,
     pub(super) common: Common,
 }
 
@@ -138,6 +139,7 @@ fn read_session(name: Entry<String>, mut table: Table<'_>, problems: &mut Proble
         .table("forward", problems)
         .map(|table| read_forward(table, problems));
     let reason = table.text("reason", problems);
+    let session_id = table.text("session_id", problems);
     let common = read_common(&mut table, problems);
     table.finish(problems);
     Session {
@@ -145,6 +147,7 @@ fn read_session(name: Entry<String>, mut table: Table<'_>, problems: &mut Proble
         target,
         forward,
         reason,
+        session_id,
         common,
     }
 }

@@ -46,6 +46,7 @@ fn the_sample_is_right_as_it_is_and_with_every_key_switched_on() {
         ("region", &plain.region, &full.region),
         ("endpoint_url", &plain.endpoint_url, &full.endpoint_url),
         ("reason", &plain.reason, &full.reason),
+        ("session_id", &plain.protocol.adopt, &full.protocol.adopt),
         ("host", &plain.forward.host, &full.forward.host),
     ] {
         assert_eq!(*unset, None, "{name}");
@@ -59,6 +60,7 @@ fn the_sample_is_right_as_it_is_and_with_every_key_switched_on() {
         ..full
     };
     bare.forward.host = None;
+    (bare.protocol.adopt, bare.protocol.once) = (None, false);
     for (name, field) in [
         ("session_timeout", &mut bare.protocol.session_timeout),
         ("max_duration", &mut bare.protocol.max_duration),

@@ -98,13 +98,22 @@ fn check_session(
     if let Some(reason) = &session.reason {
         check_text(reason, LONGEST_REASON, problems);
     }
+    if let Some(id) = &session.session_id
+        && check_text(id, LONGEST_REASON, problems)
+        && !id.value.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        let hint = "`autossm sessions` lists them".to_owned();
+        problems.add(&id.at, &id.path, "this is no session's id", Some(hint));
+    }
     let common = &session.common;
     check_common(common, problems);
     let forward = session
         .forward
         .as_ref()
         .map(|forward| check_forward(forward, &name.value, environment, places, problems));
-    let protocol = merge_protocol(common, defaults, problems);
+    let mut protocol = merge_protocol(common, defaults, problems);
+    protocol.adopt = session.session_id.as_ref().map(|entry| entry.value.clone());
+    protocol.once = protocol.adopt.is_some();
     let backoff = merge_backoff(&common.backoff, &defaults.backoff, problems);
     let text = |own: &Option<Entry<String>>, default: &Option<Entry<String>>| {
         own.as_ref().or(default.as_ref()).map(|entry| entry.value.clone())

@@ -3,6 +3,7 @@
 //! Each test has a simulator, a daemon and a destination of its own.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
+mod adoption;
 mod bytes;
 #[cfg(target_os = "linux")]
 mod clocks;

@@ -1,5 +1,6 @@
 //! One pure session: phases, attempts, deadlines, data channel and streams under one poll grammar.
 
+mod adoption;
 mod api;
 mod config;
 mod demand;
@@ -252,7 +253,9 @@ impl Session {
             since: self.since,
             cause: self.cause.clone(),
             session_id: self.live.as_ref().map(|live| live.session_id.clone()),
-            agent_version: agreement.map(|agreement| agreement.agent_version.clone()),
+            agent_version: agreement
+                .map(|agreement| agreement.agent_version.clone())
+                .filter(|version| !version.is_empty()),
             attempts: self.attempts,
             next_attempt,
             trouble: self.trouble(),

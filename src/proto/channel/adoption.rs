@@ -111,7 +111,7 @@ impl DataChannel {
     /// When something about the adoption is due.
     pub(super) fn adoption_at(&self) -> Option<Timestamp> {
         let scan = self.adoption.scan.as_ref().map(|scan| scan.timeout());
-        scan.or(self.adoption.begins_at.map(|(at, _)| at))
+        scan.or_else(|| self.adoption.begins_at.map(|(at, _)| at))
     }
 
     pub(super) fn handle_adoption_timeout(&mut self, now: Timestamp) {

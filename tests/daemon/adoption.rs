@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::process::Stdio;
+use std::time::Duration;
 
 use autossm_proto::session::Phase;
 use autossm_sim::Simulator;
@@ -65,6 +66,11 @@ async fn the_connection_of_a_killed_daemon_goes_on_with_another() {
         far.write_all(&came).await.unwrap();
         near.1.read_exact(&mut came).await.unwrap();
         assert_eq!(came, sent);
+    }
+    // What is not acknowledged when the first is killed comes again, as it must.
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    while simulator.sessions().await[0].agent.unacknowledged > 0 {
+        ticks.tick().await;
     }
     first.signal(Signal::KILL).unwrap();
     drop(first.ended().await.unwrap());

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use autossm_proto::Timestamp;
 use autossm_proto::handshake::WantedKey;
@@ -11,6 +12,7 @@ use aws_sdk_ssm::error::ProvideErrorMetadata;
 use tokio::task::JoinSet;
 
 use super::account::{Account, AccountKey};
+use super::adoption;
 use super::calls::Calls;
 use super::errors::{self, Action};
 use super::inspect::Inspection;
@@ -61,6 +63,8 @@ impl ControlPlanes {
             account: self.account(session),
             target: Target::new(&session.target),
             request,
+            adopted: session.protocol.adopt.clone(),
+            examined: AtomicBool::new(false),
         })
     }
 
@@ -98,6 +102,9 @@ pub(super) struct SsmControlPlane {
     account: Arc<Account>,
     target: Target,
     request: StartRequest,
+    /// A session of another client, to be looked at before it is taken over.
+    adopted: Option<String>,
+    examined: AtomicBool,
 }
 
 /// What StartSession is given besides its target.
@@ -181,6 +188,10 @@ impl SsmControlPlane {
 
     async fn resume_session(&self, session_id: &str) -> Result<ResumeGrant, Failure> {
         let calls = Calls::with(&self.account).await?;
+        if self.adopted.as_deref() == Some(session_id) && !self.examined.load(Ordering::Relaxed) {
+            adoption::examine(&calls, session_id, &self.target).await?;
+            self.examined.store(true, Ordering::Relaxed);
+        }
         let sent = calls.client().resume_session().session_id(session_id).send().await;
         let answer = calls.answered(Action::Resume, sent)?;
         Ok(ResumeGrant {

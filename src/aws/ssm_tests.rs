@@ -58,6 +58,8 @@ impl Service {
                 account,
                 target: Target::new("i-0123456789abcdef0"),
                 request,
+                adopted: None,
+                examined: AtomicBool::new(false),
             },
         }
     }
@@ -293,6 +295,8 @@ async fn nothing_prints_credentials() {
         account: Arc::clone(&account),
         target: Target::new("i-0"),
         request,
+        adopted: None,
+        examined: AtomicBool::new(false),
     };
     let signer = Signer::new(Arc::clone(&account));
     let printed = format!("{account:?} {ready:?} {plane:?} {signer:?} {:?}", ready.loaded.client);

@@ -86,6 +86,14 @@ impl Target {
         }
     }
 
+    /// Whether a session on this instance or container may be this target's; one by its tag may have moved on.
+    pub(super) fn may_be(&self, id: &str) -> bool {
+        match &self.wanted {
+            Wanted::Id(wanted) => wanted == id,
+            Wanted::Tag { .. } => true,
+        }
+    }
+
     /// The instance or container of the last StartSession.
     pub(super) fn started_on(&self) -> Option<String> {
         match &self.wanted {

@@ -66,6 +66,7 @@ pub(super) struct Session {
     pub(super) forward: Option<Forward>,
     pub(super) shell: Option<Shell>,
     pub(super) reason: Option<Entry<String>>,
+    pub(super) session_id: Option<Entry<String>>,
     pub(super) common: Common,
 }
 
@@ -169,6 +170,7 @@ fn read_session(name: Entry<String>, mut table: Table<'_>, problems: &mut Proble
         .map(|table| read_forward(table, problems));
     let shell = table.table("shell", problems).map(|table| read_shell(table, problems));
     let reason = table.text("reason", problems);
+    let session_id = table.text("session_id", problems);
     let common = read_common(&mut table, problems);
     table.finish(problems);
     Session {
@@ -177,6 +179,7 @@ fn read_session(name: Entry<String>, mut table: Table<'_>, problems: &mut Proble
         forward,
         shell,
         reason,
+        session_id,
         common,
     }
 }

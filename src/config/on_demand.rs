@@ -85,7 +85,7 @@ pub fn settings_on_demand(
         asked.clone().or_else(configured).or_else(|| otherwise.clone())
     };
     let mut protocol = known.map_or(&defaults.protocol, |session| &session.protocol).clone();
-    protocol.once = true;
+    (protocol.once, protocol.adopt) = (true, None);
     (protocol.start, protocol.on_end) = (StartWhen::AtOnce, OnEnd::Stop);
     let (forward, shell) = match &wanted.purpose {
         Wanted::Port(port) => {

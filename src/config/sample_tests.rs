@@ -54,6 +54,7 @@ fn the_sample_is_right_as_it_is_and_with_every_key_switched_on() {
         ("region", &plain.region, &full.region),
         ("endpoint_url", &plain.endpoint_url, &full.endpoint_url),
         ("reason", &plain.reason, &full.reason),
+        ("session_id", &plain.protocol.adopt, &full.protocol.adopt),
         ("host", &host(&plain), &host(&full)),
     ] {
         assert_eq!(*unset, None, "{name}");
@@ -67,6 +68,7 @@ fn the_sample_is_right_as_it_is_and_with_every_key_switched_on() {
         ..full
     };
     bare.forward.as_mut().unwrap().host = None;
+    (bare.protocol.adopt, bare.protocol.once) = (None, false);
     for (name, field) in [
         ("session_timeout", &mut bare.protocol.session_timeout),
         ("max_duration", &mut bare.protocol.max_duration),

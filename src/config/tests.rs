@@ -142,7 +142,7 @@ const WRONG: &[(&str, &str, &str, &str)] = &[
     ("timings.ping_timeout = \"5\"", "session.db.timings.ping_timeout", "\"5\" is no time span", "\"5s\" for seconds"),
     ("timings.ping_timeout = true", "session.db.timings.ping_timeout", "this is true or false", "\"15s\""),
     ("payload_limit = \"1024\"", "session.db.payload_limit", "a whole number is needed", "write 1024, without quotes"),
-    ("session = 1", "session.db.session", "unknown key", "[session.NAME] has"),
+    ("colour = 1", "session.db.colour", "unknown key", "[session.NAME] has"),
     ("[session]\nx = 5", "session.x", "this is an integer; a table is needed", "[session.NAME]"),
     // Values.
     ("payload_limit = 63", "session.db.payload_limit", "63 is out of range", "from 64 to 60000"),

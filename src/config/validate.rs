@@ -108,6 +108,13 @@ fn check_session(
     if let Some(reason) = &session.reason {
         check_text(reason, LONGEST_REASON, problems);
     }
+    if let Some(id) = &session.session_id
+        && check_text(id, LONGEST_REASON, problems)
+        && !id.value.bytes().all(|byte| byte.is_ascii_graphic())
+    {
+        let hint = "`autossm sessions` lists them".to_owned();
+        problems.add(&id.at, &id.path, "this is no session's id", Some(hint));
+    }
     let common = &session.common;
     check_common(common, problems);
     let forward = session
@@ -125,6 +132,8 @@ fn check_session(
         );
     }
     let mut protocol = merge_protocol(common, defaults, problems);
+    protocol.adopt = session.session_id.as_ref().map(|entry| entry.value.clone());
+    protocol.once = protocol.adopt.is_some();
     if shell.is_some() {
         protocol.purpose = Purpose::Shell;
         if common.on_end.is_none() && defaults.on_end.is_none() {

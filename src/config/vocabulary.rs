@@ -137,6 +137,12 @@ static SESSION: Keys = Keys {
                 LONGEST_REASON,
                 "orders database",
             ),
+            text(
+                "session_id",
+                "A session of AWS-StartSSHSession that another client has left, to be taken over instead of starting one; when it ends, nothing follows.",
+                LONGEST_REASON,
+                "ada-0123456789abcdef0",
+            ),
             table("forward", &FORWARD),
             table("shell", &SHELL),
         ],

@@ -3,6 +3,7 @@
 //! Each test has a simulator, a daemon and a destination of its own.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
+mod adoption;
 #[cfg(target_os = "linux")]
 mod bus;
 mod bytes;

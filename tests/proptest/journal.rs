@@ -57,6 +57,8 @@ fn record() -> impl Strategy<Value = Record> {
         stream.clone().prop_map(|stream| Record::LocalEof { stream }),
         stream.clone().prop_map(|stream| Record::LocalReset { stream }),
         stream.clone().prop_map(|stream| Record::Finished { stream }),
+        (0..40u64).prop_map(|number| Record::Adopted { number }),
+        (0..40u64).prop_map(|number| Record::OutputBegins { number }),
         (stream, any::<u64>()).prop_map(|(stream, bytes)| Record::Written { stream, bytes }),
         (
             number.clone(),

@@ -215,6 +215,8 @@ impl Host {
                 | Record::Sent { .. }
                 | Record::Acknowledged { .. }
                 | Record::Received { .. }
+                | Record::Adopted { .. }
+                | Record::OutputBegins { .. }
                 | Record::Finished { .. } => {}
             }
             self.journal.push(record);

@@ -3,6 +3,7 @@
 //! seeds_0_to_600 -- --nocapture` replays one seed, `SIM_SEED=2400..9999` tries others.
 #![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
+mod adoption;
 mod agent;
 mod backoff;
 mod destinations;
@@ -12,6 +13,7 @@ mod fleet;
 mod host;
 mod kms;
 mod life;
+mod lines;
 mod local;
 mod named;
 mod net;

@@ -5,6 +5,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::ChannelEvent;
+use super::adoption::Adoption;
 use super::encryption::Encrypted;
 use super::lateness::Lateness;
 use super::settle::{GAP, Settle};
@@ -39,10 +40,11 @@ pub struct DataChannel {
     /// `None` only while a transition consumes it.
     pub(super) handshake: Option<Handshake>,
     pub(super) encrypted: Encrypted,
+    pub(super) adoption: Adoption,
     pub(super) settle: Settle,
     /// Until when the gap may last.
     gap_until: Timestamp,
-    client_id: Uuid,
+    pub(super) client_id: Uuid,
     pub(super) client_version: String,
     /// OpenDataChannel, until it is written: it goes before everything else.
     opening: Option<Secret>,
@@ -72,6 +74,7 @@ impl DataChannel {
             stream: restored.stream,
             handshake: Some(restored.handshake),
             encrypted: Encrypted::restored(restored.challenge_due),
+            adoption: Adoption::default(),
             settle: restored.settle,
             gap_until: Timestamp::ZERO,
             client_id,
@@ -135,6 +138,7 @@ impl DataChannel {
         self.opening = serde_json::to_string(&body).ok().map(Secret::new);
         self.agent_away = false;
         self.stream.handle_attached(now);
+        self.restart_adoption(now);
         let old = self.is_silent_on_duplicates();
         // Something must be acknowledged to prove the attach; and an old agent says nothing about what it has
         // processed before, so that only the acknowledge of a later message retires it.
@@ -192,6 +196,9 @@ impl DataChannel {
         if let Some(opening) = self.opening.take() {
             return Some(Transmit::Text(opening));
         }
+        if self.is_adopting() {
+            return self.poll_probe(now);
+        }
         let message = self.stream.poll_transmit(self.agent_away, now)?;
         self.sealed(message)?.encode().ok().map(Transmit::Binary)
     }
@@ -207,7 +214,14 @@ impl DataChannel {
             at: self.gap_until,
             reason: Reason::HandshakeGap,
         };
-        earliest(retransmit, (self.settle == Settle::Gap).then_some(gap))
+        let adoption = self.adoption_at().map(|at| Wakeup {
+            at,
+            reason: Reason::Retransmit,
+        });
+        earliest(
+            earliest(retransmit, adoption),
+            (self.settle == Settle::Gap).then_some(gap),
+        )
     }
 
     /// Fires the retransmission timer if it is due, and lets data flow once the gap after the handshake is over.
@@ -219,6 +233,7 @@ impl DataChannel {
             self.push_harmless();
         }
         self.leave_gap(now);
+        self.handle_adoption_timeout(now);
     }
 
     /// The next thing the session must know.
@@ -231,8 +246,11 @@ impl DataChannel {
         self.records.pop_front()
     }
 
-    fn handle_data(&mut self, message: ClientMessage, now: Timestamp) {
+    pub(super) fn handle_data(&mut self, message: ClientMessage, now: Timestamp) {
         self.prove();
+        if self.keep_for_later(&message) {
+            return;
+        }
         if self.lateness.is_late(message.created_date, now) && self.events.back() != Some(&ChannelEvent::Late) {
             self.events.push_back(ChannelEvent::Late);
         }
@@ -250,6 +268,11 @@ impl DataChannel {
             payload_type,
             payload,
         });
+        self.deliver_all(now);
+        self.await_oldest(now);
+    }
+
+    pub(super) fn deliver_all(&mut self, now: Timestamp) {
         while let Some(delivered) = self.stream.poll_delivered() {
             self.deliver(delivered, now);
         }
@@ -261,6 +284,9 @@ impl DataChannel {
             return;
         };
         self.prove();
+        if self.probe_acknowledged(body.acknowledged_message_sequence_number, message.created_date, now) {
+            return;
+        }
         self.lateness.handle_acknowledge(message.created_date, now);
         let StreamOutput::Acknowledged { number } = self.stream.handle_acknowledge(&body, now) else {
             return;

@@ -32,6 +32,11 @@ pub enum ChannelEvent {
         /// For the user; none was given.
         reason: Option<String>,
     },
+    /// A session that another client has left cannot be taken over; it is not ours to terminate.
+    NotAdopted {
+        /// For the user.
+        reason: String,
+    },
     /// The session cannot be used by this client: it must be terminated.
     Failed {
         /// For the user.

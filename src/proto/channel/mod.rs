@@ -2,14 +2,17 @@
 //!
 //! Its state lives as long as the session; websockets come and go under it.
 
+mod adoption;
 mod data_channel;
 mod encryption;
 mod event;
 mod handshaking;
 mod lateness;
 mod outgoing;
+mod scan;
 mod settle;
 
+pub(crate) use adoption::adopted_handshake;
 pub use data_channel::{DataChannel, RestoredChannel};
 pub use event::ChannelEvent;
 pub use settle::{Settle, disconnect, harmless};

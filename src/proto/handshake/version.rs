@@ -9,7 +9,7 @@ pub struct AgentVersion([u32; 4]);
 
 impl AgentVersion {
     /// The first that acknowledges messages it has already processed (June 2023).
-    const ACKNOWLEDGES_DUPLICATES: Self = Self([3, 2, 1041, 0]);
+    pub const ACKNOWLEDGES_DUPLICATES: Self = Self([3, 2, 1041, 0]);
     /// The last that does not multiplex port forwards.
     const LAST_BASIC: Self = Self([3, 0, 196, 0]);
 

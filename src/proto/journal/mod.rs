@@ -32,6 +32,16 @@ pub enum Record {
         /// The client's id, the same for the session's whole life.
         client_id: Uuid,
     },
+    /// The session was begun by another client, and goes on with this number of the input.
+    Adopted {
+        /// The next message's number.
+        number: u64,
+    },
+    /// What the agent sends in an adopted session begins with this number.
+    OutputBegins {
+        /// The lowest number that belongs to this client.
+        number: u64,
+    },
     /// A local connection got a stream.
     Opened {
         /// The stream.
@@ -114,6 +124,8 @@ impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Started { session_id, .. } => write!(f, "Started({session_id:?})"),
+            Self::Adopted { number } => write!(f, "Adopted({number})"),
+            Self::OutputBegins { number } => write!(f, "OutputBegins({number})"),
             Self::Opened { stream, local } => write!(f, "Opened({stream}, {local:?})"),
             Self::Input { stream, bytes } => write!(f, "Input({stream}, {} bytes)", bytes.len()),
             Self::LocalEof { stream } => write!(f, "LocalEof({stream})"),

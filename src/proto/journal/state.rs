@@ -7,7 +7,7 @@ use bytes::{Bytes, BytesMut};
 use super::shell::TerminalState;
 use super::stream::StreamState;
 use super::{Record, SentBody};
-use crate::channel::{RestoredChannel, Settle, disconnect, harmless};
+use crate::channel::{RestoredChannel, Settle, adopted_handshake, disconnect, harmless};
 use crate::handshake::{Carriage, Handshake};
 use crate::local::RestoredStream;
 use crate::mux::{Decoder, FrameCommand, FramePart, Item, Kind, put_frame};
@@ -39,6 +39,8 @@ pub struct State {
     backlog: BTreeMap<u64, SentMessage>,
     built: u64,
     expected: u64,
+    /// Adopted, and nobody knows where its output begins.
+    beginning: bool,
     held: BTreeMap<u64, (PayloadType, Bytes)>,
     recent: VecDeque<PendingAck>,
     decoder: Decoder,
@@ -72,6 +74,7 @@ impl State {
             backlog: BTreeMap::new(),
             built: 0,
             expected: 0,
+            beginning: false,
             held: BTreeMap::new(),
             recent: VecDeque::new(),
             decoder: Decoder::default(),
@@ -118,6 +121,16 @@ impl State {
                     state.stream.far_fin = true;
                 }
             }
+            Record::Adopted { number } => {
+                self.next_number = number;
+                self.handshake = adopted_handshake();
+                self.settle = Settle::Done;
+                self.beginning = true;
+            }
+            Record::OutputBegins { number } => {
+                (self.beginning, self.expected) = (false, number);
+                self.deliver_held();
+            }
             Record::Opened { stream, local } => self.open(stream, local),
             Record::Input { stream, bytes } => {
                 if let Some(state) = self.streams.get_mut(&stream) {
@@ -159,11 +172,18 @@ impl State {
                     self.recent.pop_front();
                 }
                 self.held.insert(number, (payload_type, payload));
-                while let Some((payload_type, payload)) = self.held.remove(&self.expected) {
-                    self.expected = self.expected.saturating_add(1);
-                    self.deliver(payload_type, payload);
-                }
+                self.deliver_held();
             }
+        }
+    }
+
+    fn deliver_held(&mut self) {
+        if self.beginning {
+            return;
+        }
+        while let Some((payload_type, payload)) = self.held.remove(&self.expected) {
+            self.expected = self.expected.saturating_add(1);
+            self.deliver(payload_type, payload);
         }
     }
 
@@ -183,7 +203,11 @@ impl State {
                 None => send.push_restored(PayloadType::OUTPUT, Bytes::new(), Form::Same, true),
             }
         }
-        let mut receive = ReceiveBuffer::restored(self.expected, self.recent.iter().copied());
+        let mut receive = if self.beginning {
+            ReceiveBuffer::beginning()
+        } else {
+            ReceiveBuffer::restored(self.expected, self.recent.iter().copied())
+        };
         for (number, (payload_type, payload)) in &self.held {
             receive.hold_restored(*number, *payload_type, payload.clone());
         }

@@ -47,6 +47,10 @@ pub struct SessionConfig {
     pub receive_limit: usize,
     /// What it is for; a session of another kind is ended.
     pub purpose: Purpose,
+    /// A session that another client has left, to be taken over in place of a start: its id. Only once, so `once` is due.
+    pub adopt: Option<String>,
+    /// Numbers beyond the expected one that are overwritten in a session taken over: no client has had more under way.
+    pub adopt_sweep: u64,
     /// Started only once: when its AWS session is over, or cannot be started for a reason that waiting alone does not
     /// mend, the session stops.
     pub once: bool,
@@ -122,6 +126,8 @@ impl Default for SessionConfig {
             receive_limit_per_stream: 16 << 20,
             receive_limit: 64 << 20,
             purpose: Purpose::default(),
+            adopt: None,
+            adopt_sweep: 10_000,
             once: false,
             reorder_limit: 64 << 20,
         }

@@ -138,6 +138,7 @@ impl Session {
 
     /// Starts, resumes or dials: whatever the session needs next.
     pub(super) fn begin_attempt(&mut self, cause: &str, now: Timestamp) {
+        self.begin_adoption(now);
         self.attempts = self.attempts.saturating_add(1);
         if let Some(record) = self.history.back_mut()
             && record.recovered_after.is_none()
@@ -254,6 +255,7 @@ impl Session {
             return;
         };
         live.channel.handle_attached(&token, now);
+        live.wait_for_adoption(&self.config, now);
         self.work = Work::Up(Link::new(epoch, now));
         if !live.channel.is_ready() {
             self.set_phase(Phase::Handshaking, self.config.purpose.opened().to_owned(), now);

@@ -1,5 +1,6 @@
 //! One pure session: phases, attempts, deadlines, data channel and streams under one poll grammar.
 
+mod adoption;
 mod api;
 mod config;
 mod demand;

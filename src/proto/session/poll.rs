@@ -181,11 +181,7 @@ impl Session {
             .and_then(|live| live.handshake_deadline)
             .is_some_and(|at| at <= now)
         {
-            self.end(
-                "the handshake with the agent did not finish in time: a new session is started",
-                true,
-                now,
-            );
+            self.end_handshake(now);
         }
         if self.key_retry_at().is_some_and(|at| at <= now) {
             self.fetch_new_key();
@@ -310,6 +306,13 @@ impl Session {
     fn drain_records(&mut self) {
         if let Some(live) = &mut self.live {
             while let Some(record) = live.channel.poll_record() {
+                if matches!(record, Record::Adopted { .. }) {
+                    // Only now is there something that a new process could go on with.
+                    self.records.push_back(Record::Started {
+                        session_id: live.session_id.clone(),
+                        client_id: live.channel.client_id(),
+                    });
+                }
                 self.records.push_back(record);
             }
         }
@@ -333,6 +336,7 @@ impl Session {
                 }
                 self.open_waiting(now);
             }
+            ChannelEvent::NotAdopted { reason } => self.refuse_adoption(&reason, now),
             ChannelEvent::KeyWanted => self.fetch_new_key(),
             ChannelEvent::Ready => self.handle_attached(now),
             ChannelEvent::Payload(payload) => {

@@ -52,6 +52,8 @@ pub struct PendingAck {
 pub struct ReceiveBuffer {
     /// The lowest number not delivered.
     expected: u64,
+    /// Nobody knows where output begins: nothing is delivered yet.
+    beginning: bool,
     held: BTreeMap<u64, (PayloadType, Bytes)>,
     held_bytes: usize,
     /// In the order they are written.
@@ -70,6 +72,27 @@ impl ReceiveBuffer {
             recent: recent.into_iter().collect(),
             ..Self::default()
         }
+    }
+
+    /// A buffer of a session that another client has left: [`ReceiveBuffer::begin`] says where it goes on.
+    pub fn beginning() -> Self {
+        Self {
+            beginning: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether that is not known yet.
+    pub const fn is_beginning(&self) -> bool {
+        self.beginning
+    }
+
+    /// From now on the lowest number that is held is the next one: what is missing before it never comes. None while
+    /// there is none.
+    pub fn begin(&mut self) -> Option<u64> {
+        let lowest = *self.held.keys().next()?;
+        (self.beginning, self.expected) = (false, lowest);
+        Some(lowest)
     }
 
     /// Takes back an out-of-order message from a journal.
@@ -104,7 +127,12 @@ impl ReceiveBuffer {
         let Ok(number) = u64::try_from(number) else {
             return Arrival::Absurd;
         };
-        if number.saturating_sub(self.expected) > MAX_AHEAD {
+        let first = if self.beginning {
+            self.held.keys().next().copied().unwrap_or(number)
+        } else {
+            self.expected
+        };
+        if number.saturating_sub(first) > MAX_AHEAD {
             return Arrival::Absurd;
         }
         let ack = PendingAck { number, message_id };
@@ -123,6 +151,9 @@ impl ReceiveBuffer {
 
     /// The next message in order.
     pub fn poll(&mut self) -> Option<Delivered> {
+        if self.beginning {
+            return None;
+        }
         let (payload_type, payload) = self.held.remove(&self.expected)?;
         let number = self.expected;
         self.expected = number.saturating_add(1);

@@ -145,6 +145,36 @@ impl ReliableStream {
         self.identity.next_id()
     }
 
+    /// A source of other ids, for a stream that takes this one's place.
+    pub const fn fork_identity(&mut self) -> Identity {
+        self.identity.fork()
+    }
+
+    /// A message under a number of the caller's choice, which is not kept.
+    pub fn unlisted(
+        &mut self,
+        number: u64,
+        payload_type: PayloadType,
+        payload: Bytes,
+        now: Timestamp,
+    ) -> ClientMessage {
+        ClientMessage {
+            message_type: MessageType::InputStreamData,
+            schema_version: 1,
+            created_date: self.identity.created_date(now),
+            sequence_number: i64::try_from(number).unwrap_or(i64::MAX),
+            flags: 0,
+            message_id: self.identity.next_id(),
+            payload_type,
+            payload,
+        }
+    }
+
+    /// Output of an adopted session goes on with the lowest number that is there. None when there is none.
+    pub fn begin_output(&mut self) -> Option<u64> {
+        self.receive.begin()
+    }
+
     /// Keeps a message for sending; returns its number.
     pub fn push(&mut self, payload_type: PayloadType, payload: Bytes, form: Form) -> u64 {
         self.send.push(payload_type, payload, form)
@@ -248,16 +278,7 @@ impl ReliableStream {
         if outgoing.resent {
             self.resent = self.resent.saturating_add(1);
         }
-        Some(ClientMessage {
-            message_type: MessageType::InputStreamData,
-            schema_version: 1,
-            created_date: self.identity.created_date(now),
-            sequence_number: i64::try_from(outgoing.number).unwrap_or(i64::MAX),
-            flags: 0,
-            message_id: self.identity.next_id(),
-            payload_type: outgoing.payload_type,
-            payload: outgoing.payload,
-        })
+        Some(self.unlisted(outgoing.number, outgoing.payload_type, outgoing.payload, now))
     }
 
     /// When the oldest message on its way is sent again.

@@ -222,10 +222,14 @@ fn describe(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> {
     if input.filters.iter().any(others) {
         return Ok(json!({ "Sessions": [] }));
     }
+    let named = |id: &str| {
+        let mut ids = input.filters.iter().filter(|filter| filter.key == "SessionId");
+        ids.all(|filter| filter.value == id)
+    };
     let of_state = |ended| ended == (input.state == "History");
     let listed = registry.list().into_iter();
     let shown = listed
-        .filter(|shared| of_state(shared.ended.load(Ordering::Relaxed)))
+        .filter(|shared| of_state(shared.ended.load(Ordering::Relaxed)) && named(&shared.session_id))
         .map(|shared| {
             let status = if shared.ended.load(Ordering::Relaxed) {
                 "Terminated"
@@ -234,7 +238,13 @@ fn describe(registry: &Registry, body: &[u8]) -> Result<Value, ApiError> {
             } else {
                 "Disconnected"
             };
-            json!({ "SessionId": shared.session_id, "Target": shared.target, "Status": status, "Owner": OWNER })
+            json!({
+                "SessionId": shared.session_id,
+                "Target": shared.target,
+                "Status": status,
+                "Owner": OWNER,
+                "DocumentName": shared.document,
+            })
         });
     Ok(json!({ "Sessions": shown.collect::<Vec<_>>() }))
 }

@@ -49,6 +49,7 @@ pub struct SessionState {
 pub(crate) struct Shared {
     pub(crate) session_id: String,
     pub(crate) target: String,
+    pub(crate) document: String,
     pub(crate) counters: Arc<Counters>,
     pub(crate) connected: AtomicBool,
     pub(crate) ended: AtomicBool,

@@ -119,6 +119,7 @@ impl Registry {
         let shared = Arc::new(Shared {
             session_id: session_id.clone(),
             target: request.target,
+            document: request.document,
             counters,
             connected: AtomicBool::new(false),
             ended: AtomicBool::new(false),

@@ -12,7 +12,7 @@ mod reload;
 mod run;
 mod signals;
 
-pub use alone::hold_alone;
+pub use alone::{hold_alone, hold_shell_alone};
 pub use error::DaemonError;
 pub use log::LogControl;
 pub use run::{Options, run};

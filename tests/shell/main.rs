@@ -3,6 +3,8 @@
 #![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 mod attach;
+mod exec;
+mod stream;
 #[path = "../support/mod.rs"]
 mod support;
 mod user;

@@ -72,7 +72,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Reload(args) => reload::reload(&args),
         Command::Wait(args) => wait::wait(&args),
         Command::Attach(args) => attach::attach(&args),
-        Command::Exec(args) => exec::exec(&args),
+        Command::Exec(args) => Ok(exec::exec(&args)),
         Command::Proxy(args) => proxy::proxy(&args),
         Command::SshConfig(args) => ssh_config::ssh_config(&args),
         Command::Sessions(args) => sessions::sessions(&args),

@@ -22,15 +22,12 @@ pub(super) use trailer::{Trailer, Verdict};
 /// What nothing is known of, and every failure of ours.
 const UNKNOWN: u8 = 255;
 
-pub(super) fn exec(args: &ExecArgs) -> anyhow::Result<Exit> {
-    match carried(args) {
-        Ok(exit) => Ok(exit),
-        // A script must be able to tell them from what the command says.
-        Err(error) => {
-            output::error(&error);
-            Ok(Exit::Command(UNKNOWN))
-        }
-    }
+pub(super) fn exec(args: &ExecArgs) -> Exit {
+    carried(args).unwrap_or_else(|error| {
+        // A script must be able to tell this from what the command says.
+        output::error(&error);
+        Exit::Command(UNKNOWN)
+    })
 }
 
 fn carried(args: &ExecArgs) -> anyhow::Result<Exit> {

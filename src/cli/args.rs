@@ -20,7 +20,8 @@ Exit codes:
   69  something autossm needs is unavailable
   75  failed for now; trying again may help
   77  the session needs a login to AWS
-  78  the configuration is wrong";
+  78  the configuration is wrong
+`exec` gives the command's own, and 255 where that is not known.";
 
 /// autossh for AWS Session Manager: port forwards and shells that survive every network drop.
 #[derive(Debug, Parser)]
@@ -54,6 +55,8 @@ pub(super) enum Command {
     Wait(WaitArgs),
     /// Connect this terminal to a shell; detaching leaves it running
     Attach(AttachArgs),
+    /// Run a command on a target: its output, and its exit code
+    Exec(ExecArgs),
     /// Carry standard input and output to a port of a target: ssh's ProxyCommand
     Proxy(ProxyArgs),
     /// Print what makes ssh use it, for ~/.ssh/config
@@ -199,16 +202,41 @@ pub(super) struct ProxyArgs {
     pub(super) port: u16,
     #[command(flatten)]
     pub(super) account: AccountArgs,
-    /// Hold the session in this process, whether a daemon runs or not
-    #[arg(long)]
-    pub(super) no_daemon: bool,
+    #[command(flatten)]
+    pub(super) holder: HolderArgs,
     /// Tell on standard error what happens to the session that this process holds
     #[arg(long, short)]
     pub(super) verbose: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct HolderArgs {
+    /// Hold the session in this process, whether a daemon runs or not
+    #[arg(long)]
+    pub(super) no_daemon: bool,
     #[command(flatten)]
     pub(super) config: ConfigArg,
     #[command(flatten)]
     pub(super) socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct ExecArgs {
+    /// An instance (i-... or mi-...), another target of Session Manager, or the name of a configured session
+    pub(super) target: String,
+    /// The command: one word is a command line of the target's shell, several are a program and its arguments
+    #[arg(required = true, last = true, value_name = "CMD")]
+    pub(super) command: Vec<String>,
+    /// Survive every drop: its two outputs come as one, with a checksum
+    #[arg(long)]
+    pub(super) durable: bool,
+    /// In a terminal, with what is typed here
+    #[arg(long, short, conflicts_with = "durable")]
+    pub(super) interactive: bool,
+    #[command(flatten)]
+    pub(super) account: AccountArgs,
+    #[command(flatten)]
+    pub(super) holder: HolderArgs,
 }
 
 #[derive(Debug, Args)]

@@ -30,6 +30,8 @@ pub enum Exit {
     Configuration,
     /// What the daemon says about its own end.
     Daemon(u8),
+    /// That of a command on a target; 255: it is not known.
+    Command(u8),
 }
 
 impl Exit {
@@ -45,7 +47,7 @@ impl Exit {
             Self::Temporary => 75,
             Self::LoginNeeded => 77,
             Self::Configuration => 78,
-            Self::Daemon(code) => code,
+            Self::Daemon(code) | Self::Command(code) => code,
         }
     }
 }

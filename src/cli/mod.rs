@@ -7,9 +7,11 @@ mod attach;
 mod check;
 mod doctor;
 mod events;
+mod exec;
 mod exit;
 mod history;
 mod log_level;
+mod on_demand;
 mod order;
 mod output;
 mod proxy;
@@ -75,6 +77,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Reload(args) => reload::reload(&args),
         Command::Wait(args) => wait::wait(&args),
         Command::Attach(args) => attach::attach(&args),
+        Command::Exec(args) => Ok(exec::exec(&args)),
         Command::Proxy(args) => proxy::proxy(&args),
         Command::SshConfig(args) => ssh_config::ssh_config(&args),
         Command::Sessions(args) => sessions::sessions(&args),

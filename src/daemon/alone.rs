@@ -11,11 +11,11 @@ use tokio::task::JoinSet;
 
 use super::DaemonError;
 use super::machine::Machine;
-use super::proxy::bring;
+use super::proxy::{bring, bring_viewer};
 use crate::aws::ControlPlanes;
 use crate::clock::Clock;
 use crate::config::SessionSettings;
-use crate::endpoint::Inherited;
+use crate::endpoint::{Inherited, ViewRequest};
 use crate::status::ProxyEnd;
 use crate::supervisor::{Ending, Keeper, NetworkBoard, PhaseBoard, ProxyEnds, Resources, SessionHandle};
 use crate::transport::{Dialer, Proxies, Roots, client_config};
@@ -29,6 +29,29 @@ use crate::transport::{Dialer, Proxies, Roots, client_config};
 /// # Panics
 /// Outside a tokio runtime with I/O enabled.
 pub async fn hold_alone(settings: SessionSettings, connection: StdStream) -> Result<Option<ProxyEnd>, DaemonError> {
+    hold(settings, connection, None).await
+}
+
+/// The same of a shell or command, for a viewer at the other end.
+///
+/// # Errors
+/// [`DaemonError`]: what no session can do without is missing.
+///
+/// # Panics
+/// Outside a tokio runtime with I/O enabled.
+pub async fn hold_shell_alone(
+    settings: SessionSettings,
+    connection: StdStream,
+    view: ViewRequest,
+) -> Result<(), DaemonError> {
+    hold(settings, connection, Some(view)).await.map(drop)
+}
+
+async fn hold(
+    settings: SessionSettings,
+    connection: StdStream,
+    view: Option<ViewRequest>,
+) -> Result<Option<ProxyEnd>, DaemonError> {
     let listen = |kind| signal(kind).map_err(DaemonError::Signals);
     let signals = [listen(SignalKind::terminate())?, listen(SignalKind::hangup())?];
     connection.set_nonblocking(true).map_err(DaemonError::Connection)?;
@@ -56,7 +79,10 @@ pub async fn hold_alone(settings: SessionSettings, connection: StdStream) -> Res
         return Ok(None);
     }
     let mut tasks = JoinSet::new();
-    tasks.spawn(bring(handle.clone(), arrives));
+    match view {
+        Some(view) => tasks.spawn(bring_viewer(handle.clone(), arrives, view)),
+        None => tasks.spawn(bring(handle.clone(), arrives)),
+    };
     tasks.spawn(end_by_signal(signals, handle));
     let keeper = keeper.run(mpsc::channel(1).0);
     tokio::pin!(keeper);

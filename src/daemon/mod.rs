@@ -16,7 +16,7 @@ mod run;
 mod sandbox;
 mod signals;
 
-pub use alone::hold_alone;
+pub use alone::{hold_alone, hold_shell_alone};
 pub use error::DaemonError;
 pub use log::LogControl;
 pub use run::{Options, run};

@@ -181,11 +181,16 @@ impl Supervisor<'_> {
         }
         let answers = shell.terminal.take_answers();
         shell.type_in(answers);
+        if let Some(code) = shell.terminal.take_exit() {
+            // It waits until it was read, so that nothing can have been lost.
+            shell.terminal.exit(code, false);
+        }
     }
 
     pub(super) fn shell_exit(&mut self, code: i32) {
+        let dropped = self.session.figures().drops > 0;
         if let Some(shell) = &mut self.shell {
-            shell.terminal.exit(code);
+            shell.terminal.exit(code, dropped);
         }
     }
 

@@ -1,8 +1,11 @@
 //! Shells through the real program: the daemon holds them over drops, `autossm attach` shows them on a real terminal (a pty whose
 //! other end is a terminal model), ptys of the simulator's agent behind them.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "test code")]
+#![expect(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "test code")]
 
 mod attach;
+mod exec;
+mod programs;
+mod stream;
 #[path = "../support/mod.rs"]
 mod support;
 mod user;

@@ -9,23 +9,58 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
 
 use super::escapes::{Escapes, HELP, Typed};
 use super::pipes::{self, Output, Place};
 use super::tty::{self, Raw};
+use crate::cli::exec::{Trailer, Verdict};
 use crate::endpoint::{ENTER_ALTERNATE, Frames, FromViewer, LEAVE_ALTERNATE, ToViewer};
 use crate::status::ProxyEnd;
 
 /// How long the last words may take to be shown once the connection is over.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
+/// What is carried.
+#[derive(Debug)]
+pub(in crate::cli) enum Kind {
+    /// A shell, to a terminal.
+    Terminal,
+    /// A shell, to pipes.
+    Pipe,
+    /// A command without a terminal and without input.
+    Command,
+    /// The same, in a terminal session that says how it ended.
+    Durable(Box<Trailer>),
+    /// A command, to a terminal.
+    Interactive,
+}
+
+impl Kind {
+    const fn is_terminal(&self) -> bool {
+        matches!(self, Self::Terminal | Self::Interactive)
+    }
+}
+
+/// How a command has ended.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(in crate::cli) struct CommandExit {
+    pub(in crate::cli) code: i32,
+    /// The connection to AWS was lost while it ran.
+    pub(in crate::cli) dropped: bool,
+    /// What came is not what it wrote.
+    pub(in crate::cli) changed: bool,
+    /// It was sent a signal.
+    pub(in crate::cli) interrupted: bool,
+}
+
 /// How it ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Ended {
+pub(in crate::cli) enum Ended {
     /// The user has detached; the session goes on.
     Detached,
     /// The session is over; with a command's exit code, if it was told.
-    Over(ProxyEnd, Option<i32>),
+    Over(ProxyEnd, Option<CommandExit>),
     /// The connection broke: the daemon is gone.
     Broken,
     /// A signal asked for the end.
@@ -40,6 +75,8 @@ enum Happening {
     Came(io::Result<usize>),
     Written(io::Result<()>),
     Resized,
+    /// Of the keyboard, with the byte that stands for it.
+    Interrupt(u8),
     Signal(&'static str),
 }
 
@@ -48,13 +85,16 @@ struct Exchange {
     write: OwnedWriteHalf,
     frames: Frames,
     output: Output,
+    kind: Kind,
     raw: Option<Raw>,
+    /// Signals that were passed on.
+    interrupts: u32,
     escapes: Escapes,
     /// Help is on the screen.
     helping: bool,
     /// What is shown is one of these: the daemon wants to know when it is.
     unshown: bool,
-    exit: Option<i32>,
+    exit: Option<CommandExit>,
     /// The last word of the daemon.
     end: Option<ProxyEnd>,
 }
@@ -63,16 +103,20 @@ struct Exchange {
 ///
 /// # Errors
 /// This process cannot listen to signals, or start a thread.
-pub(super) async fn exchange(stream: StdStream, first: &[u8], terminal: bool) -> anyhow::Result<Ended> {
+pub(in crate::cli) async fn exchange(stream: StdStream, first: &[u8], kind: Kind) -> anyhow::Result<Ended> {
     stream.set_nonblocking(true)?;
     let (mut read, write) = UnixStream::from_std(stream)?.into_split();
-    let mut signals = Signals::listen()?;
-    let mut input = pipes::input()?;
+    let commands = matches!(kind, Kind::Command | Kind::Durable(_));
+    let mut signals = Signals::listen(commands)?;
+    // What a command without a terminal reads is nothing.
+    let mut input = if commands { None } else { Some(pipes::input()?) };
     let mut exchange = Exchange {
         write,
         frames: Frames::default(),
         output: Output::start()?,
-        raw: if terminal { Some(Raw::enter()?) } else { None },
+        raw: if kind.is_terminal() { Some(Raw::enter()?) } else { None },
+        kind,
+        interrupts: 0,
         escapes: Escapes::default(),
         helping: false,
         unshown: false,
@@ -80,9 +124,8 @@ pub(super) async fn exchange(stream: StdStream, first: &[u8], terminal: bool) ->
         end: None,
     };
     exchange.frames.room().put_slice(first);
-    let mut typing = true;
     let ended = loop {
-        if let Some(ended) = exchange.take_frames() {
+        if let Some(ended) = exchange.take_frames().await {
             break ended;
         }
         let reads = exchange.output.has_room() && exchange.end.is_none();
@@ -90,19 +133,37 @@ pub(super) async fn exchange(stream: StdStream, first: &[u8], terminal: bool) ->
             happening = signals.next() => happening,
             written = exchange.output.written() => Happening::Written(written),
             came = read.read_buf(exchange.frames.room()), if reads => Happening::Came(came),
-            typed = input.recv(), if typing => Happening::Typed(typed),
+            typed = next_input(&mut input) => Happening::Typed(typed),
         };
-        if let Some(ended) = exchange.handle(happening, &mut typing).await {
+        if matches!(happening, Happening::Typed(None)) {
+            input = None;
+        }
+        if let Some(ended) = exchange.handle(happening).await {
             break ended;
         }
     };
     Ok(exchange.finish(ended).await)
 }
 
+/// What is typed next; none at its end, and nothing ever after that.
+async fn next_input(input: &mut Option<mpsc::Receiver<Vec<u8>>>) -> Option<Vec<u8>> {
+    match input {
+        Some(input) => input.recv().await,
+        None => std::future::pending().await,
+    }
+}
+
 impl Exchange {
-    async fn handle(&mut self, happening: Happening, typing: &mut bool) -> Option<Ended> {
+    async fn handle(&mut self, happening: Happening) -> Option<Ended> {
         match happening {
             Happening::Signal(name) => Some(Ended::Signal(name)),
+            // One that does not hear it must not hold up who asks again and again.
+            Happening::Interrupt(_) if self.interrupts >= 2 => Some(Ended::Signal("SIGINT")),
+            Happening::Interrupt(byte) => {
+                self.interrupts += 1;
+                self.say(&FromViewer::Input(vec![byte].into())).await;
+                None
+            }
             Happening::Resized => {
                 let (rows, cols) = tty::size().filter(|_| self.raw.is_some())?;
                 self.say(&FromViewer::Size { rows, cols }).await;
@@ -121,11 +182,8 @@ impl Exchange {
             Happening::Written(Ok(())) => None,
             Happening::Came(Ok(0) | Err(_)) => Some(Ended::Broken),
             Happening::Came(Ok(_)) => None,
-            Happening::Typed(None) => {
-                *typing = false;
-                // A terminal that is gone; of a pipe only the input has ended.
-                self.raw.is_some().then_some(Ended::Detached)
-            }
+            // A terminal that is gone; of a pipe only the input has ended.
+            Happening::Typed(None) => self.raw.is_some().then_some(Ended::Detached),
             Happening::Typed(Some(bytes)) => self.type_in(&bytes).await,
         }
     }
@@ -159,7 +217,7 @@ impl Exchange {
     }
 
     /// Hands out what the daemon has said, as far as it can be shown.
-    fn take_frames(&mut self) -> Option<Ended> {
+    async fn take_frames(&mut self) -> Option<Ended> {
         while self.output.has_room() && self.end.is_none() {
             let frame = match self.frames.next_told() {
                 Ok(Some(frame)) => frame,
@@ -168,9 +226,9 @@ impl Exchange {
             };
             match frame {
                 ToViewer::Frame(bytes) => self.show(&bytes),
-                ToViewer::Stdout(bytes) => self.output.write(Place::Stdout, bytes.to_vec()),
+                ToViewer::Stdout(bytes) => self.stdout(&bytes).await,
                 ToViewer::Stderr(bytes) => self.output.write(Place::Stderr, bytes.to_vec()),
-                ToViewer::Exit(code) => self.exit = Some(code),
+                ToViewer::Exit { code, dropped } => self.take_exit(code, dropped).await,
                 ToViewer::End(end) => self.end = Some(end),
             }
         }
@@ -180,6 +238,47 @@ impl Exchange {
             return Some(Ended::Over(end, self.exit));
         }
         None
+    }
+
+    async fn stdout(&mut self, bytes: &[u8]) {
+        let Kind::Durable(trailer) = &mut self.kind else {
+            return self.output.write(Place::Stdout, bytes.to_vec());
+        };
+        let (output, verdict) = trailer.take(bytes);
+        if !output.is_empty() {
+            self.output.write(Place::Stdout, output);
+        }
+        let (code, changed) = match verdict {
+            None => return,
+            Some(Verdict::Exact(code)) => (code, false),
+            Some(Verdict::Changed(code)) => (code, true),
+            Some(Verdict::Unclear) => (-1, true),
+        };
+        self.exit = Some(CommandExit {
+            code,
+            changed,
+            ..CommandExit::default()
+        });
+        self.acknowledge().await;
+    }
+
+    async fn take_exit(&mut self, code: i32, dropped: bool) {
+        if matches!(self.kind, Kind::Command | Kind::Interactive) {
+            self.exit = Some(CommandExit {
+                code,
+                dropped,
+                changed: false,
+                interrupted: self.interrupts > 0,
+            });
+        }
+        if matches!(self.kind, Kind::Interactive) {
+            self.acknowledge().await;
+        }
+    }
+
+    /// The wrapper waits for this.
+    async fn acknowledge(&mut self) {
+        self.say(&FromViewer::Input("\n".into())).await;
     }
 
     fn show(&mut self, frame: &[u8]) {
@@ -210,14 +309,18 @@ impl Exchange {
 
 /// The signals that matter here.
 struct Signals {
+    /// Of a command's keyboard: Ctrl-C and Ctrl-\\; a terminal is raw and passes them on as they are.
+    keyboard: Option<(Signal, Signal)>,
     terminate: Signal,
     hangup: Signal,
     resize: Signal,
 }
 
 impl Signals {
-    fn listen() -> io::Result<Self> {
+    fn listen(keyboard: bool) -> io::Result<Self> {
+        let keys = || Ok::<_, io::Error>((signal(SignalKind::interrupt())?, signal(SignalKind::quit())?));
         Ok(Self {
+            keyboard: if keyboard { Some(keys()?) } else { None },
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
             resize: signal(SignalKind::window_change())?,
@@ -225,7 +328,17 @@ impl Signals {
     }
 
     async fn next(&mut self) -> Happening {
+        let keyboard = async {
+            match &mut self.keyboard {
+                Some((interrupt, quit)) => tokio::select! {
+                    _ = interrupt.recv() => 0x03,
+                    _ = quit.recv() => 0x1c,
+                },
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
+            byte = keyboard => Happening::Interrupt(byte),
             _ = self.terminate.recv() => Happening::Signal("SIGTERM"),
             _ = self.hangup.recv() => Happening::Signal("SIGHUP"),
             _ = self.resize.recv() => Happening::Resized,

@@ -3,7 +3,7 @@
 mod escapes;
 mod exchange;
 mod pipes;
-mod tty;
+pub(super) mod tty;
 
 use anyhow::Context;
 
@@ -13,7 +13,7 @@ use super::{output, runtime};
 use crate::control::{AttachRequest, Client, Proxied};
 use crate::endpoint::ViewRequest;
 use crate::status::{ProxyEnd, ProxyEndKind};
-use exchange::{Ended, exchange};
+pub(super) use exchange::{Ended, Kind, exchange};
 
 pub(super) fn attach(args: &AttachArgs) -> anyhow::Result<Exit> {
     let client = args.socket.client()?;
@@ -40,7 +40,7 @@ pub(super) fn attach(args: &AttachArgs) -> anyhow::Result<Exit> {
     };
     let carried = runtime::block_on(async {
         let Proxied { session, stream, first } = client.attach(&request).await?;
-        let ended = exchange(stream, &first, terminal)
+        let ended = exchange(stream, &first, if terminal { Kind::Terminal } else { Kind::Pipe })
             .await
             .context("cannot carry the terminal")?;
         Ok::<_, anyhow::Error>((session, ended))

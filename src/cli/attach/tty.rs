@@ -15,7 +15,7 @@ static ALTERNATE: AtomicBool = AtomicBool::new(false);
 static HOOK: Once = Once::new();
 
 /// Rows and columns of the terminal, if standard output is one.
-pub(super) fn size() -> Option<(u16, u16)> {
+pub(in crate::cli) fn size() -> Option<(u16, u16)> {
     let size = tcgetwinsize(io::stdout()).ok()?;
     // Some terminals do not know.
     let or = |number: u16, usual| if number == 0 { usual } else { number };
@@ -23,7 +23,7 @@ pub(super) fn size() -> Option<(u16, u16)> {
 }
 
 /// Whether a person sits in front of this.
-pub(super) fn is_terminal() -> bool {
+pub(in crate::cli) fn is_terminal() -> bool {
     io::stdin().is_terminal() && io::stdout().is_terminal()
 }
 

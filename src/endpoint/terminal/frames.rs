@@ -36,8 +36,13 @@ pub enum ToViewer {
     Stdout(Bytes),
     /// Of standard error, as it came.
     Stderr(Bytes),
-    /// The command has ended with this code; -1 when a signal ended it.
-    Exit(i32),
+    /// The command has ended.
+    Exit {
+        /// With this code; -1 when a signal ended it.
+        code: i32,
+        /// The connection to AWS was lost while it ran.
+        dropped: bool,
+    },
     /// Nothing more comes, for this reason.
     End(ProxyEnd),
 }
@@ -108,7 +113,10 @@ impl Frames {
             b'f' => ToViewer::Frame(payload),
             b'o' => ToViewer::Stdout(payload),
             b'e' => ToViewer::Stderr(payload),
-            b'x' if payload.len() == 4 => ToViewer::Exit(payload.get_i32()),
+            b'x' if payload.len() == 5 => ToViewer::Exit {
+                code: payload.get_i32(),
+                dropped: payload.get_u8() != 0,
+            },
             b'z' => ToViewer::End(serde_json::from_slice(&payload).map_err(|_no_end| BadFrame)?),
             _ => return Err(BadFrame),
         }))
@@ -138,7 +146,10 @@ impl ToViewer {
             Self::Frame(bytes) => pieces(b'f', bytes),
             Self::Stdout(bytes) => pieces(b'o', bytes),
             Self::Stderr(bytes) => pieces(b'e', bytes),
-            Self::Exit(code) => frame(b'x', &code.to_be_bytes()),
+            Self::Exit { code, dropped } => {
+                let [a, b, c, d] = code.to_be_bytes();
+                frame(b'x', &[a, b, c, d, u8::from(*dropped)])
+            }
             Self::End(end) => frame(b'z', &serde_json::to_vec(end).unwrap_or_default()),
         }
     }
@@ -180,7 +191,10 @@ mod tests {
             ToViewer::Frame(Bytes::from_static(b"\x1b[H")),
             ToViewer::Stdout(Bytes::from_static(b"out")),
             ToViewer::Stderr(Bytes::from_static(b"err")),
-            ToViewer::Exit(-1),
+            ToViewer::Exit {
+                code: -1,
+                dropped: true,
+            },
             ToViewer::End(end),
         ];
         let wire: Vec<u8> = told.iter().flat_map(ToViewer::encode).collect();

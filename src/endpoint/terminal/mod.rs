@@ -182,9 +182,15 @@ impl Terminal {
         self.tell_pipes(&ToViewer::Stderr(bytes.clone()));
     }
 
-    /// The command has ended.
-    pub fn exit(&mut self, code: i32) {
-        self.tell_pipes(&ToViewer::Exit(code));
+    /// The command has ended with this code, or says so; `dropped` while it ran.
+    pub fn exit(&mut self, code: i32, dropped: bool) {
+        let word = ToViewer::Exit { code, dropped };
+        self.viewers.retain(|_, viewer| viewer.tell(&word));
+    }
+
+    /// The exit code that a command in a terminal has told, since the last look.
+    pub fn take_exit(&mut self) -> Option<i32> {
+        self.model.take_exit()
     }
 
     fn tell_pipes(&mut self, word: &ToViewer) {

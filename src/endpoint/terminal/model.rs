@@ -30,6 +30,8 @@ struct Asides {
     bells: u64,
     /// Lines that have left the scrollback.
     forgotten: u64,
+    /// What the wrapper of `exec --interactive` has told.
+    exit: Option<i32>,
 }
 
 impl std::fmt::Debug for Model {
@@ -94,6 +96,11 @@ impl Model {
     /// What is to be typed in answer to the program's questions.
     pub(super) fn take_answers(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.parser.callbacks_mut().answers)
+    }
+
+    /// The exit code that a command has told.
+    pub(super) fn take_exit(&mut self) -> Option<i32> {
+        self.parser.callbacks_mut().exit.take()
     }
 
     /// How often the bell has rung.
@@ -180,6 +187,13 @@ impl Callbacks for Asides {
                 self.answers.extend_from_slice(answer.as_bytes());
             }
             _ => {}
+        }
+    }
+
+    /// `ESC ] 777 ; autossm-exit ; CODE BEL`: no terminal shows it.
+    fn unhandled_osc(&mut self, _: &mut Screen, params: &[&[u8]]) {
+        if let [b"777", b"autossm-exit", code] = params {
+            self.exit = std::str::from_utf8(code).ok().and_then(|code| code.parse().ok());
         }
     }
 

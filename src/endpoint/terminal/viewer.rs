@@ -137,7 +137,7 @@ async fn write_all(
     while let Some(word) = words.recv().await {
         let bytes = match &word {
             ToViewer::Stdout(bytes) | ToViewer::Stderr(bytes) => bytes.len() as u64,
-            ToViewer::Frame(_) | ToViewer::Exit(_) | ToViewer::End(_) => 0,
+            ToViewer::Frame(_) | ToViewer::Exit { .. } | ToViewer::End(_) => 0,
         };
         let said = match stream.write_all(&word.encode()).await {
             Ok(()) if bytes == 0 => continue,

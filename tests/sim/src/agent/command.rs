@@ -25,7 +25,7 @@ pub(super) struct Piped {
     stderr: Outlet,
     /// Outputs go out apart and at once, the exit code behind them; else all together once the command has ended.
     separate: bool,
-    /// The code, once it has ended; -1 after a signal.
+    /// The code, once it has ended; -1 when a signal that was not sent through the session ended it.
     exit: Option<i32>,
     exit_sent: bool,
     /// A signal was sent: the agent's reader waits for the command's end.
@@ -136,7 +136,9 @@ impl Piped {
         if self.exit.is_none() && self.stdout.done && self.stderr.done {
             let ended = pin!(self.child.wait()).poll(cx);
             if let Poll::Ready(ended) = ended {
-                self.exit = Some(ended.ok().and_then(|status| status.code()).unwrap_or(-1));
+                let code = ended.ok().and_then(|status| status.code()).unwrap_or(-1);
+                // Who has sent the signal has waited for the command's end, and then nobody else can.
+                self.exit = Some(if self.signalled { 1 } else { code });
                 progress = true;
             }
         }

@@ -1,0 +1,356 @@
+//! `autossm exec`: codes, outputs, faults.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use autossm_sim::{Config, Fault, LinkFault, Side};
+use rustix::process::Signal;
+use sha2::{Digest, Sha256};
+use tokio::process::Command;
+use tokio::task::JoinSet;
+
+use crate::support::daemon::PATIENCE;
+use crate::{Bench, kill, program};
+
+const TARGET: &str = "i-0abc";
+
+/// How a command ended.
+#[derive(Debug)]
+struct Outcome {
+    code: Option<i32>,
+    stdout: Vec<u8>,
+    stderr: String,
+}
+
+impl Outcome {
+    fn stdout(&self) -> String {
+        String::from_utf8_lossy(&self.stdout).into_owned()
+    }
+}
+
+impl Bench {
+    fn exec(&self, options: &[&str], command: &[&str]) -> Command {
+        let mut exec = Command::new(program());
+        exec.arg("exec")
+            .args(options)
+            .args([TARGET, "--"])
+            .args(command)
+            .env_clear()
+            .envs(self.daemon.environment())
+            // With keys of its own it would hold the session itself.
+            .env_remove("AWS_ACCESS_KEY_ID")
+            .env_remove("AWS_SECRET_ACCESS_KEY")
+            .env_remove("AWS_SESSION_TOKEN")
+            .env_remove("AWS_CONFIG_FILE")
+            .env_remove("AWS_SHARED_CREDENTIALS_FILE")
+            .env("PATH", std::env::var_os("PATH").unwrap_or_default())
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .kill_on_drop(true);
+        exec
+    }
+
+    async fn run(&self, options: &[&str], command: &[&str]) -> Outcome {
+        outcome(self.exec(options, command)).await
+    }
+
+    /// Waits until the daemon holds a session for a command that is attached.
+    async fn running(&self) {
+        let mut ticks = tokio::time::interval(Duration::from_millis(10));
+        let running = async {
+            loop {
+                ticks.tick().await;
+                let sessions = self.daemon.client().status().await.map(|status| status.sessions);
+                let is_it = |session: &autossm::status::SessionStatus| {
+                    session.name.starts_with("exec-") && session.phase == autossm_proto::session::Phase::Attached
+                };
+                if sessions.unwrap_or_default().iter().any(is_it) {
+                    return;
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, running).await.unwrap();
+    }
+}
+
+async fn outcome(mut command: Command) -> Outcome {
+    let ended = tokio::time::timeout(2 * PATIENCE, command.output()).await;
+    let output = ended.unwrap_or_else(|_| panic!("does not end: {command:?}")).unwrap();
+    Outcome {
+        code: output.status.code(),
+        stdout: output.stdout,
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+#[tokio::test]
+async fn codes_and_outputs_are_the_commands_own() {
+    let bench = Bench::start().await;
+    for code in [0, 1, 3, 130, 254] {
+        let command = format!("echo out; echo err >&2; exit {code}");
+        let run = bench.run(&[], &[&command]).await;
+        assert_eq!((run.code, run.stdout().as_str()), (Some(code), "out\n"), "{run:?}");
+        assert_eq!(run.stderr, "err\n");
+        let run = bench.run(&["--durable"], &[&command]).await;
+        assert_eq!((run.code, run.stdout().as_str()), (Some(code), "out\nerr\n"), "{run:?}");
+        assert_eq!(run.stderr, "");
+    }
+    let run = bench.run(&[], &["kill -KILL $$"]).await;
+    assert_eq!(run.code, Some(255));
+    assert!(run.stderr.contains("outcome unknown"), "{run:?}");
+    let run = bench.run(&["--durable"], &["kill -TERM $$"]).await;
+    assert_eq!(run.code, Some(143), "{run:?}");
+    let run = bench.run(&[], &["printf", "%s|", "a b", "it's", "$HOME", ""]).await;
+    assert_eq!(
+        (run.code, run.stdout().as_str()),
+        (Some(0), "a b|it's|$HOME||"),
+        "{run:?}"
+    );
+    let run = bench
+        .run(&["--durable"], &["printf", "%s|", "a b", "it's", "$HOME", ""])
+        .await;
+    assert_eq!(
+        (run.code, run.stdout().as_str()),
+        (Some(0), "a b|it's|$HOME||"),
+        "{run:?}"
+    );
+}
+
+#[tokio::test]
+async fn without_a_daemon_the_process_holds_it() {
+    let bench = Bench::start().await;
+    let url = bench.simulator.endpoint_url();
+    let mut exec = bench.exec(
+        &["--no-daemon", "--region", "eu-west-1", "--endpoint-url", &url],
+        &["echo hi; exit 3"],
+    );
+    let run = outcome({
+        exec.envs(bench.daemon.environment());
+        exec
+    })
+    .await;
+    assert_eq!((run.code, run.stdout().as_str()), (Some(3), "hi\n"), "{run:?}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_started_is_255_with_a_reason() {
+    let bench = Bench::start().await;
+    let mut exec = bench.exec(&[], &["true"]);
+    exec.env("XDG_RUNTIME_DIR", "/nonexistent");
+    let run = outcome(exec).await;
+    assert_eq!(run.code, Some(255), "{run:?}");
+    assert!(!run.stderr.is_empty());
+}
+
+#[tokio::test]
+async fn a_drop_gives_the_true_code_or_255() {
+    let bench = Bench::start().await;
+    // Silent while it drops: its end is told, but 0 could hide lost output.
+    for (command, codes) in [
+        ("sleep 3; exit 7", &[7, 255][..]),
+        ("sleep 3; echo done", &[255]),
+        ("for i in 1 2 3 4 5 6; do echo $i; sleep 0.5; done", &[255]),
+    ] {
+        let running = tokio::spawn(outcome(bench.exec(&[], &[command])));
+        bench.running().await;
+        bench.cut(0).await;
+        let run = running.await.unwrap();
+        assert!(codes.contains(&run.code.unwrap()), "{command}: {run:?}");
+        if run.code == Some(255) {
+            assert!(run.stderr.contains("outcome unknown"), "{run:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn durable_commands_survive_drops_at_any_moment() {
+    let bench = Bench::start().await;
+    let command = "i=0; while [ $i -lt 40 ]; do i=$((i+1)); echo line $i; sleep 0.1; done; exit 9";
+    let expected: String = (1..=40).map(|number| format!("line {number}\n")).collect();
+    let running = tokio::spawn(outcome(bench.exec(&["--durable"], &[command])));
+    bench.running().await;
+    let mut cuts = tokio::time::interval(Duration::from_millis(900));
+    let mut running = running;
+    let run = loop {
+        tokio::select! {
+            run = &mut running => break run.unwrap(),
+            _ = cuts.tick() => bench.cut(400).await,
+        }
+    };
+    assert_eq!((run.code, run.stdout()), (Some(9), expected), "{}", run.stderr);
+}
+
+/// The tail is what an agent drops: the wrapper waits until it has been read.
+#[tokio::test]
+async fn a_durable_command_may_end_while_the_link_is_down() {
+    let bench = Bench::start().await;
+    let running = tokio::spawn(outcome(bench.exec(&["--durable"], &["sleep 2; echo tail; exit 4"])));
+    bench.running().await;
+    bench.cut(8000).await;
+    let run = running.await.unwrap();
+    assert_eq!((run.code, run.stdout().as_str()), (Some(4), "tail\n"), "{run:?}");
+}
+
+#[tokio::test]
+async fn ctrl_c_reaches_the_remote_command() {
+    let bench = Bench::start().await;
+    for (options, command, code) in [
+        (
+            &[][..],
+            "trap 'echo got; exit 5' INT; echo ready; while :; do sleep 0.1; done",
+            255,
+        ),
+        (
+            &["--durable"],
+            "trap 'echo got; exit 5' INT; echo ready; while :; do sleep 0.1; done",
+            5,
+        ),
+        (&["--durable"], "echo ready; exec sleep 100", 130),
+    ] {
+        let exec = bench.exec(options, &[command]).spawn().unwrap();
+        let pid = exec.id().unwrap();
+        bench.running().await;
+        // What says that the command runs is its output; the daemon has counted it.
+        let said = async {
+            loop {
+                let status = bench.daemon.client().status().await.unwrap();
+                if status
+                    .sessions
+                    .iter()
+                    .any(|session| session.name.starts_with("exec-") && session.figures.bytes_down >= 6)
+                {
+                    return;
+                }
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, said).await.unwrap();
+        // A shell in between has set its trap by then.
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        kill(pid, Signal::INT);
+        let output = tokio::time::timeout(PATIENCE, exec.wait_with_output())
+            .await
+            .unwrap()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(
+            output.status.code(),
+            Some(code),
+            "{options:?} {text} {:?}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        assert_eq!(text.contains("got"), command.contains("got"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn large_outputs_are_exact() {
+    let mut config = Config::default();
+    config.agent.speed = 2;
+    let bench = Bench::with(config, "shell = {}").await;
+    // 10 MB of each.
+    let run = bench
+        .run(&[], &["seq 1 1400000; seq 1 1400000 | sed 's/^/e/' >&2; exit 3"])
+        .await;
+    let out: String = (1..=1_400_000).map(|number| format!("{number}\n")).collect();
+    let err: String = (1..=1_400_000).map(|number| format!("e{number}\n")).collect();
+    assert_eq!(run.code, Some(3), "{}", run.stderr.lines().last().unwrap_or_default());
+    assert!(
+        run.stdout() == out && run.stderr == err,
+        "{} and {} bytes",
+        run.stdout.len(),
+        run.stderr.len()
+    );
+    let run = bench.run(&["--durable"], &["seq 1 1400000"]).await;
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert_eq!(Sha256::digest(&run.stdout), Sha256::digest(out.as_bytes()));
+}
+
+#[tokio::test]
+async fn a_hundred_in_parallel() {
+    let bench = Bench::start().await;
+    let mut runs = JoinSet::new();
+    for number in 0..100 {
+        let exec = bench.exec(&[], &[&format!("echo {number}; exit {}", number % 7)]);
+        runs.spawn(async move { (number, outcome(exec).await) });
+    }
+    while let Some(ended) = runs.join_next().await {
+        let (number, run) = ended.unwrap();
+        assert_eq!(run.stdout(), format!("{number}\n"), "{run:?}");
+        assert_eq!(run.code, Some(number % 7));
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_is_killed_leaves_no_session_behind() {
+    let bench = Bench::start().await;
+    let mut exec = bench.exec(&[], &["sleep 1000"]).spawn().unwrap();
+    bench.running().await;
+    exec.kill().await.unwrap();
+    let gone = async {
+        loop {
+            let sessions = bench.simulator.sessions().await;
+            if sessions.iter().filter(|session| !session.ended).count() <= 1
+                && bench.daemon.client().status().await.unwrap().sessions.len() == 1
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, gone).await.unwrap();
+}
+
+/// Each fault at each of some moments, plain and durable: the true code or 255, and no output that is not the command's.
+#[tokio::test]
+async fn faults_at_any_moment_never_give_a_wrong_code() {
+    let bench = Bench::start().await;
+    let link = |side, fault| Fault::Link {
+        session: None,
+        side,
+        fault,
+    };
+    let faults = [
+        link(Side::Client, LinkFault::Reset),
+        link(
+            Side::Client,
+            LinkFault::Close {
+                code: 1000,
+                reason: "Bye".to_owned(),
+            },
+        ),
+        link(Side::Agent, LinkFault::Reset),
+        link(Side::Agent, LinkFault::Away { for_ms: 300 }),
+        Fault::ExpireTokens { session: None },
+    ];
+    let command = "seq 1 300; sleep 0.3; seq 301 600; exit 6";
+    let whole: String = (1..=600).map(|number| format!("{number}\n")).collect();
+    let mut known = 0;
+    for durable in [false, true] {
+        let options: &[&str] = if durable { &["--durable"] } else { &[] };
+        for fault in &faults {
+            let mut runs = JoinSet::new();
+            for _ in 0..6 {
+                runs.spawn(outcome(bench.exec(options, &[command])));
+            }
+            // Starts, handshakes, outputs and ends are all hit by one of these.
+            for _ in 0..12 {
+                tokio::time::sleep(Duration::from_millis(150)).await;
+                bench.inject(fault.clone()).await;
+            }
+            while let Some(run) = runs.join_next().await {
+                let run = run.unwrap();
+                match run.code {
+                    Some(6) if durable => assert_eq!(run.stdout(), whole),
+                    Some(6) => {}
+                    Some(255) => assert!(run.stderr.contains("autossm"), "{run:?}"),
+                    _ => panic!("{fault:?}: {run:?}"),
+                }
+                assert!(durable || whole.starts_with(&run.stdout()), "{run:?}");
+                known += usize::from(run.code == Some(6));
+            }
+        }
+    }
+    assert!(known > 20, "{known}");
+}

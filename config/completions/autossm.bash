@@ -16,6 +16,9 @@ _autossm() {
             ",$1")
                 cmd="autossm"
                 ;;
+            autossm,adopt)
+                cmd="autossm__subcmd__adopt"
+                ;;
             autossm,attach)
                 cmd="autossm__subcmd__attach"
                 ;;
@@ -27,6 +30,9 @@ _autossm() {
                 ;;
             autossm,events)
                 cmd="autossm__subcmd__events"
+                ;;
+            autossm,exec)
+                cmd="autossm__subcmd__exec"
                 ;;
             autossm,help)
                 cmd="autossm__subcmd__help"
@@ -73,6 +79,9 @@ _autossm() {
             autossm,wait)
                 cmd="autossm__subcmd__wait"
                 ;;
+            autossm__subcmd__help,adopt)
+                cmd="autossm__subcmd__help__subcmd__adopt"
+                ;;
             autossm__subcmd__help,attach)
                 cmd="autossm__subcmd__help__subcmd__attach"
                 ;;
@@ -84,6 +93,9 @@ _autossm() {
                 ;;
             autossm__subcmd__help,events)
                 cmd="autossm__subcmd__help__subcmd__events"
+                ;;
+            autossm__subcmd__help,exec)
+                cmd="autossm__subcmd__help__subcmd__exec"
                 ;;
             autossm__subcmd__help,help)
                 cmd="autossm__subcmd__help__subcmd__help"
@@ -170,12 +182,42 @@ _autossm() {
 
     case "${cmd}" in
         autossm)
-            opts="-h -V --help --version run check status history reconnect restart start stop reload wait attach proxy ssh-config sessions doctor events log-level service help"
+            opts="-h -V --help --version run check status history reconnect restart start stop reload wait attach adopt exec proxy ssh-config sessions doctor events log-level service help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 1 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
             case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        autossm__subcmd__adopt)
+            opts="-h --read-only --profile --region --endpoint-url --socket --help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --region)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --endpoint-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
                 *)
                     COMPREPLY=()
                     ;;
@@ -279,9 +321,57 @@ _autossm() {
             COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
             return 0
             ;;
-        autossm__subcmd__help)
-            opts="run check status history reconnect restart start stop reload wait attach proxy ssh-config sessions doctor events log-level service help"
+        autossm__subcmd__exec)
+            opts="-i -h --durable --interactive --profile --region --endpoint-url --no-daemon --config --socket --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                --profile)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --region)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --endpoint-url)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --config)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                --socket)
+                    COMPREPLY=($(compgen -f "${cur}"))
+                    return 0
+                    ;;
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        autossm__subcmd__help)
+            opts="run check status history reconnect restart start stop reload wait attach adopt exec proxy ssh-config sessions doctor events log-level service help"
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        autossm__subcmd__help__subcmd__adopt)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0
             fi
@@ -336,6 +426,20 @@ _autossm() {
             return 0
             ;;
         autossm__subcmd__help__subcmd__events)
+            opts=""
+            if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
+                COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+                return 0
+            fi
+            case "${prev}" in
+                *)
+                    COMPREPLY=()
+                    ;;
+            esac
+            COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
+            return 0
+            ;;
+        autossm__subcmd__help__subcmd__exec)
             opts=""
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 3 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
@@ -638,7 +742,7 @@ _autossm() {
             return 0
             ;;
         autossm__subcmd__proxy)
-            opts="-v -h --profile --region --endpoint-url --no-daemon --verbose --config --socket --help"
+            opts="-v -h --profile --region --endpoint-url --no-daemon --config --socket --verbose --help"
             if [[ ${cur} == -* || ${COMP_CWORD} -eq 2 ]] ; then
                 COMPREPLY=( $(compgen -W "${opts}" -- "${cur}") )
                 return 0

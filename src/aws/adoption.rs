@@ -5,20 +5,31 @@ use aws_sdk_ssm::types::{SessionFilter, SessionFilterKey, SessionState};
 
 use super::calls::Calls;
 use super::errors::Action;
+use super::preferences;
 use super::targets::Target;
 
 /// The document whose sessions carry the bytes of one connection as they are.
 const RAW: &str = "AWS-StartSSHSession";
 /// Of forwards with a multiplexer.
 const FORWARDS: &str = "AWS-StartPortForwardingSession";
-/// Of shells; they may have no document at all.
-const SHELL: &str = "SSM-SessionManagerRunShell";
+/// Of shells beside the account's own, which may have no document at all.
+const INTERACTIVE: &str = "AWS-StartInteractiveCommand";
 
-/// Looks whether the session is there, on that target, and of a kind that can be taken over.
+/// A session to be taken over.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Left {
+    /// Its id.
+    pub(super) session_id: String,
+    /// It is wanted as a shell, else for a connection.
+    pub(super) shell: bool,
+}
+
+/// Looks whether the session is there, on that target, and of the kind that is wanted.
 ///
 /// # Errors
 /// [`FailureClass::SessionGone`] with the reason when it cannot be; what DescribeSessions fails with.
-pub(super) async fn examine(calls: &Calls<'_>, session_id: &str, target: &Target) -> Result<(), Failure> {
+pub(super) async fn examine(calls: &Calls<'_>, left: &Left, target: &Target) -> Result<(), Failure> {
+    let session_id = left.session_id.as_str();
     let filter = SessionFilter::builder()
         .key(SessionFilterKey::SessionId)
         .value(session_id)
@@ -36,15 +47,33 @@ pub(super) async fn examine(calls: &Calls<'_>, session_id: &str, target: &Target
     if !target.may_be(&on) {
         return Err(refused(&format!("it is on {on}, and `target` says something else")));
     }
-    match session.document_name.as_deref().unwrap_or_default() {
-        RAW => Ok(()),
-        "" | SHELL => Err(refused("it is a shell, which this version does not carry")),
-        document if document.starts_with(FORWARDS) => Err(refused(
+    target.is_on(on);
+    match (session.document_name.as_deref().unwrap_or_default(), left.shell) {
+        (RAW, false) => Ok(()),
+        (RAW, true) => Err(refused(
+            "it carries the bytes of one connection: give a session of the configuration this `session_id` and a `forward`",
+        )),
+        ("" | preferences::DOCUMENT | INTERACTIVE, true) => unencrypted(calls).await,
+        ("" | preferences::DOCUMENT | INTERACTIVE, false) => Err(refused(
+            "it is a shell: `autossm adopt` shows it; in the configuration it needs `shell = {}`",
+        )),
+        (document, _) if document.starts_with(FORWARDS) => Err(refused(
             "it is a port forward, whose streams belong to the client that has opened them; start a new session",
         )),
-        document => Err(refused(&format!(
+        (document, _) => Err(refused(&format!(
             "nobody knows what sessions of the document {document} carry"
         ))),
+    }
+}
+
+/// Nobody says of a session whether it is encrypted; the account's preferences say so of all its shells, if they may be read.
+async fn unencrypted(calls: &Calls<'_>) -> Result<(), Failure> {
+    let preferences = calls.client().get_document().name(preferences::DOCUMENT).send().await;
+    match preferences {
+        Ok(answer) if preferences::encrypts(answer.content().unwrap_or_default()) => Err(refused(
+            "the account encrypts its shells, and only the client that has begun one has its key",
+        )),
+        Ok(_) | Err(_) => Ok(()),
     }
 }
 

@@ -52,8 +52,16 @@ struct Document {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Inputs {
+    kms_key_id: Option<String>,
     idle_session_timeout: Option<String>,
     max_session_duration: Option<String>,
+}
+
+/// Whether the account encrypts its shells and commands: then only the client that has begun one has its key.
+pub(super) fn encrypts(content: &str) -> bool {
+    let document = serde_json::from_str::<Document>(content);
+    let key = document.ok().and_then(|document| document.inputs.kms_key_id);
+    key.is_some_and(|key| !key.trim().is_empty())
 }
 
 /// What the document's content says; what makes no sense is as if it were not there.
@@ -90,6 +98,16 @@ mod tests {
         assert_eq!(read("15", "true"), both(None, None));
         assert_eq!(super::read("{}"), Preferences::default());
         assert_eq!(super::read("not JSON"), Preferences::default());
+    }
+
+    #[test]
+    fn a_key_is_seen() {
+        let with = |key: &str| format!(r#"{{"inputs":{{"kmsKeyId":{key},"idleSessionTimeout":"20"}}}}"#);
+        assert!(encrypts(&with(r#""alias/shells""#)));
+        for none in [r#""""#, "null"] {
+            assert!(!encrypts(&with(none)), "{none}");
+        }
+        assert!(!encrypts("{}") && !encrypts("no JSON"));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use aws_sdk_ssm::error::ProvideErrorMetadata;
 use tokio::task::JoinSet;
 
 use super::account::{Account, AccountKey};
-use super::adoption;
+use super::adoption::{self, Left};
 use super::calls::Calls;
 use super::errors::{self, Action};
 use super::inspect::Inspection;
@@ -63,7 +63,10 @@ impl ControlPlanes {
             account: self.account(session),
             target: Target::new(&session.target),
             request,
-            adopted: session.protocol.adopt.clone(),
+            adopted: session.protocol.adopt.clone().map(|session_id| Left {
+                session_id,
+                shell: session.shell.is_some(),
+            }),
             examined: AtomicBool::new(false),
         })
     }
@@ -103,7 +106,7 @@ pub(super) struct SsmControlPlane {
     target: Target,
     request: StartRequest,
     /// A session of another client, to be looked at before it is taken over.
-    adopted: Option<String>,
+    adopted: Option<Left>,
     examined: AtomicBool,
 }
 
@@ -188,8 +191,9 @@ impl SsmControlPlane {
 
     async fn resume_session(&self, session_id: &str) -> Result<ResumeGrant, Failure> {
         let calls = Calls::with(&self.account).await?;
-        if self.adopted.as_deref() == Some(session_id) && !self.examined.load(Ordering::Relaxed) {
-            adoption::examine(&calls, session_id, &self.target).await?;
+        let left = self.adopted.as_ref().filter(|left| left.session_id == session_id);
+        if let Some(left) = left.filter(|_| !self.examined.load(Ordering::Relaxed)) {
+            adoption::examine(&calls, left, &self.target).await?;
             self.examined.store(true, Ordering::Relaxed);
         }
         let sent = calls.client().resume_session().session_id(session_id).send().await;

@@ -30,8 +30,13 @@ pub(super) struct Target {
 
 #[derive(Debug, PartialEq, Eq)]
 enum Wanted {
+    /// Of a session that is taken over: wherever it is.
+    Anything,
     Id(String),
-    Tag { key: String, value: String },
+    Tag {
+        key: String,
+        value: String,
+    },
 }
 
 /// An instance that has the tag and is online.
@@ -51,6 +56,7 @@ impl Target {
                 key: key.to_owned(),
                 value: value.to_owned(),
             },
+            None if text.is_empty() => Wanted::Anything,
             None => Wanted::Id(text.to_owned()),
         };
         Self {
@@ -71,6 +77,10 @@ impl Target {
     /// [`FailureClass::TargetNotConnected`] while there is none.
     pub(super) async fn resolve(&self, calls: &Calls<'_>) -> Result<String, Failure> {
         match &self.wanted {
+            Wanted::Anything => Err(Failure {
+                class: FailureClass::Rejected,
+                text: "there is no target to start a session on".to_owned(),
+            }),
             Wanted::Id(id) => {
                 if self.waiting.load(Ordering::Relaxed) {
                     self.look(id, calls).await?;
@@ -90,7 +100,7 @@ impl Target {
     pub(super) fn may_be(&self, id: &str) -> bool {
         match &self.wanted {
             Wanted::Id(wanted) => wanted == id,
-            Wanted::Tag { .. } => true,
+            Wanted::Tag { .. } | Wanted::Anything => true,
         }
     }
 
@@ -98,11 +108,17 @@ impl Target {
     pub(super) fn started_on(&self) -> Option<String> {
         match &self.wanted {
             Wanted::Id(id) => Some(id.clone()),
-            Wanted::Tag { .. } => {
+            Wanted::Tag { .. } | Wanted::Anything => {
                 let found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
                 found.as_ref().map(|found| found.id.clone())
             }
         }
+    }
+
+    /// The session that was taken over is on this instance or container.
+    pub(super) fn is_on(&self, id: String) {
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        *found = Some(Found { id, others: Vec::new() });
     }
 
     /// A start has failed, or not.

@@ -55,6 +55,8 @@ pub(super) enum Command {
     Wait(WaitArgs),
     /// Connect this terminal to a shell; detaching leaves it running
     Attach(AttachArgs),
+    /// Take over a shell that another client has left, and connect this terminal to it
+    Adopt(AdoptArgs),
     /// Run a command on a target: its output, and its exit code
     Exec(ExecArgs),
     /// Carry standard input and output to a port of a target: ssh's ProxyCommand
@@ -252,6 +254,19 @@ pub(super) struct AttachArgs {
     /// A parameter of that document; may be given several times
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     pub(super) parameters: Vec<(String, String)>,
+    #[command(flatten)]
+    pub(super) account: AccountArgs,
+    #[command(flatten)]
+    pub(super) socket: SocketArg,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct AdoptArgs {
+    /// The session, as `autossm sessions` lists it
+    pub(super) session_id: String,
+    /// Only look: nothing that is typed is passed on
+    #[arg(long)]
+    pub(super) read_only: bool,
     #[command(flatten)]
     pub(super) account: AccountArgs,
     #[command(flatten)]

@@ -77,6 +77,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Reload(args) => reload::reload(&args),
         Command::Wait(args) => wait::wait(&args),
         Command::Attach(args) => attach::attach(&args),
+        Command::Adopt(args) => attach::adopt(&args),
         Command::Exec(args) => Ok(exec::exec(&args)),
         Command::Proxy(args) => proxy::proxy(&args),
         Command::SshConfig(args) => ssh_config::ssh_config(&args),

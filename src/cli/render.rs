@@ -156,6 +156,7 @@ fn notes(session: &SessionStatus) -> Vec<String> {
 fn target(session: &SessionStatus) -> String {
     let target = sanitise(&session.target);
     match &session.instance {
+        Some(instance) if target.is_empty() => sanitise(instance),
         Some(instance) => format!("{target} ({})", sanitise(instance)),
         None => target,
     }

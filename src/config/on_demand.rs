@@ -5,7 +5,7 @@ use autossm_proto::session::{OnEnd, Purpose, StartWhen};
 use super::aws_names::{endpoint_problem, region_problem, target_problem};
 use super::settings::{Document, ForwardSettings, OnExit, SessionSettings, Settings, ShellSettings};
 use super::validate::is_session_name;
-use super::vocabulary::{LONGEST_NAME, LONGEST_TARGET, LONGEST_URL, LONGEST_WORD};
+use super::vocabulary::{LONGEST_NAME, LONGEST_REASON, LONGEST_TARGET, LONGEST_URL, LONGEST_WORD};
 
 /// What somebody asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub enum Wanted {
     Port(u16),
     /// A shell, or a command.
     Shell(ShellSettings),
+    /// A shell that another client has left: its session's id. There is no target then, it is wherever it is.
+    Left(String),
 }
 
 impl Wanted {
@@ -39,7 +41,17 @@ impl Wanted {
         match self {
             Self::Port(_) => "ssh",
             Self::Shell(shell) if shell.attended => "exec",
-            Self::Shell(_) => "shell",
+            Self::Shell(_) | Self::Left(_) => "shell",
+        }
+    }
+}
+
+impl OnDemand {
+    /// What the session's name is made of.
+    fn of_what(&self) -> &str {
+        match &self.purpose {
+            Wanted::Left(session_id) => session_id,
+            Wanted::Port(_) | Wanted::Shell(_) => &self.target,
         }
     }
 }
@@ -96,9 +108,14 @@ pub fn settings_on_demand(
             protocol.purpose = Purpose::Shell;
             (None, Some(shell.clone()))
         }
+        Wanted::Left(session_id) => {
+            protocol.purpose = Purpose::Shell;
+            protocol.adopt = Some(session_id.clone());
+            (None, Some(ShellSettings::default()))
+        }
     };
     Ok(SessionSettings {
-        name: free(&prefix(wanted.purpose.prefix(), &wanted.target)),
+        name: free(&prefix(wanted.purpose.prefix(), wanted.of_what())),
         target: known.map_or(&wanted.target, |session| &session.target).clone(),
         forward,
         shell,
@@ -163,7 +180,13 @@ fn check(wanted: &OnDemand, known: bool) -> Result<(), Refused> {
             );
         }
     }
-    if wanted.target.trim().is_empty() {
+    if let Wanted::Left(session_id) = &wanted.purpose {
+        let is_id =
+            (1..=LONGEST_REASON).contains(&session_id.len()) && session_id.bytes().all(|b| b.is_ascii_graphic());
+        if !is_id {
+            return refused("this is no session's id", "`autossm sessions` lists them");
+        }
+    } else if wanted.target.trim().is_empty() {
         return refused("the target is empty", "name one");
     }
     let own_problem = |(message, hint)| Err(Refused { message, hint });
@@ -177,7 +200,8 @@ fn check(wanted: &OnDemand, known: bool) -> Result<(), Refused> {
             return own_problem(problem);
         }
     }
-    match target_problem(&wanted.target) {
+    let no_target = matches!(wanted.purpose, Wanted::Left(_));
+    match target_problem(&wanted.target).filter(|_| !no_target) {
         Some((message, hint)) if !known => Err(Refused {
             message,
             hint: format!("{hint}, or name a session of the configuration"),

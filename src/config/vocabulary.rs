@@ -139,7 +139,7 @@ static SESSION: Keys = Keys {
             ),
             text(
                 "session_id",
-                "A session of AWS-StartSSHSession that another client has left, to be taken over instead of starting one; when it ends, nothing follows.",
+                "A session that another client has left, to be taken over instead of starting one: a shell, or one of AWS-StartSSHSession; when it ends, nothing follows.",
                 LONGEST_REASON,
                 "ada-0123456789abcdef0",
             ),

@@ -21,8 +21,12 @@ const LARGEST_BODY: usize = 256 * 1024;
 /// The body of `POST /v1/attach`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AttachRequest {
+    /// The id of a session that another client has left, to be taken over; then there is no target.
+    #[serde(default)]
+    pub adopt: Option<String>,
     /// The name of a shell that the daemon holds; else of a configured session, or what StartSession is given: then a new
     /// one is started.
+    #[serde(default)]
     pub target: String,
     /// Whose session it is, where one is started.
     #[serde(flatten)]
@@ -43,6 +47,9 @@ pub struct AttachRequest {
 
 impl From<AttachRequest> for OnDemand {
     fn from(request: AttachRequest) -> Self {
+        if let Some(session_id) = request.adopt {
+            return request.whose.wants(String::new(), Wanted::Left(session_id));
+        }
         let shell = ShellSettings {
             document: request.document,
             parameters: request.parameters,

@@ -31,7 +31,9 @@ impl Daemon {
     fn shell_for(&mut self, request: AttachRequest) -> Result<OpenProxy, ProxyError> {
         let view = request.view;
         let entries = self.registry.entries();
-        let known = entries.iter().find(|entry| entry.settings.name == request.target);
+        let known = entries
+            .iter()
+            .find(|entry| request.adopt.is_none() && entry.settings.name == request.target);
         let (name, handle) = match known {
             Some(entry) if entry.settings.shell.is_some() && !request.command => (request.target, entry.handle.clone()),
             Some(_) | None => self.make_on_demand(&request.into())?,

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use autossm_proto::Timestamp;
+use autossm_proto::handshake::Carriage;
 use autossm_proto::journal::{Record, SentBody, State};
 use autossm_proto::mux::{FrameCommand, FramePart};
 use autossm_proto::session::{Backoff, LocalId, Session, SessionConfig};
@@ -57,7 +58,10 @@ fn record() -> impl Strategy<Value = Record> {
         stream.clone().prop_map(|stream| Record::LocalEof { stream }),
         stream.clone().prop_map(|stream| Record::LocalReset { stream }),
         stream.clone().prop_map(|stream| Record::Finished { stream }),
-        (0..40u64).prop_map(|number| Record::Adopted { number }),
+        (0..40u64, any::<bool>()).prop_map(|(number, shell)| Record::Adopted {
+            number,
+            carriage: if shell { Carriage::Shell } else { Carriage::Raw },
+        }),
         (0..40u64).prop_map(|number| Record::OutputBegins { number }),
         (stream, any::<u64>()).prop_map(|(stream, bytes)| Record::Written { stream, bytes }),
         (

@@ -2,6 +2,7 @@
 //! other end is a terminal model), ptys of the simulator's agent behind them.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "test code")]
 
+mod adopt;
 mod attach;
 mod exec;
 mod programs;

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use autossm_proto::Timestamp;
 use autossm_proto::session::{
-    Command, Epoch, Event, Grant, Inbound, LocalId, Outcome, Phase, ResumeGrant, Secret, Session, SessionConfig,
-    Transmit,
+    Command, Epoch, Event, Grant, Inbound, LocalId, Outcome, Phase, Purpose, ResumeGrant, Secret, Session,
+    SessionConfig, Transmit,
 };
 use bytes::Bytes;
 
@@ -267,8 +267,15 @@ impl World {
     }
 }
 
-fn adopting() -> SessionConfig {
+/// What the session carries makes no difference to its numbers.
+fn adopting(seed: u64) -> SessionConfig {
+    let purpose = if seed.is_multiple_of(2) {
+        Purpose::Connections
+    } else {
+        Purpose::Shell
+    };
     SessionConfig {
+        purpose,
         adopt: Some("s-1".to_owned()),
         adopt_sweep: 500,
         once: true,
@@ -310,7 +317,7 @@ fn the_next_command_of_200_sessions_taken_over_runs_exactly_once() {
             .front()
             .map_or(world.agent.next_out, |(number, _)| *number);
         let acknowledged = world.agent.acknowledged_from(first);
-        let mut client = Client::new(&adopting(), seed ^ 0xff, lines, world.now);
+        let mut client = Client::new(&adopting(seed), seed ^ 0xff, lines, world.now);
         for _ in 0..world.rng.range(0, 3) {
             let wait = world.rng.millis(0, 4000);
             let websocket = world.websockets + world.rng.range(1, 3);
@@ -354,7 +361,7 @@ fn the_next_command_of_200_sessions_taken_over_runs_exactly_once() {
 #[test]
 fn what_cannot_be_taken_over_is_left_alone_with_a_reason() {
     let refused = |mut world: World| {
-        let mut client = Client::new(&adopting(), 1, VecDeque::new(), world.now);
+        let mut client = Client::new(&adopting(1), 1, VecDeque::new(), world.now);
         world.run(&mut client, world.now.after(Duration::from_secs(120)), |client| {
             client.session.snapshot().phase == Phase::Stopped
         });

@@ -1,5 +1,6 @@
 //! `autossm attach`: this terminal shows a shell that the daemon holds.
 
+mod adopt;
 mod escapes;
 mod exchange;
 mod pipes;
@@ -13,11 +14,11 @@ use super::{output, runtime};
 use crate::control::{AttachRequest, Client, Proxied};
 use crate::endpoint::ViewRequest;
 use crate::status::{ProxyEnd, ProxyEndKind};
+pub(super) use adopt::adopt;
 pub(super) use exchange::{Ended, Kind, exchange};
 
 pub(super) fn attach(args: &AttachArgs) -> anyhow::Result<Exit> {
     let client = args.socket.client()?;
-    let terminal = tty::is_terminal();
     let target = match &args.target {
         Some(target) => target.clone(),
         None => runtime::block_on(only_shell(&client))??,
@@ -27,19 +28,32 @@ pub(super) fn attach(args: &AttachArgs) -> anyhow::Result<Exit> {
         .iter()
         .map(|(name, value)| (name.clone(), vec![value.clone()]));
     let request = AttachRequest {
+        adopt: None,
         target,
         whose: args.account.whose(),
-        view: ViewRequest {
-            size: tty::size().filter(|_| terminal),
-            read_only: args.read_only,
-            raw: !terminal,
-        },
+        view: view(args.read_only),
         document: args.document.clone(),
         parameters: parameters.collect(),
         command: false,
     };
+    show(&client, &request)
+}
+
+/// How this process looks at a terminal.
+fn view(read_only: bool) -> ViewRequest {
+    let terminal = tty::is_terminal();
+    ViewRequest {
+        size: tty::size().filter(|_| terminal),
+        read_only,
+        raw: !terminal,
+    }
+}
+
+/// Carries it until one side has enough.
+fn show(client: &Client, request: &AttachRequest) -> anyhow::Result<Exit> {
+    let terminal = !request.view.raw;
     let carried = runtime::block_on(async {
-        let Proxied { session, stream, first } = client.attach(&request).await?;
+        let Proxied { session, stream, first } = client.attach(request).await?;
         let ended = exchange(stream, &first, if terminal { Kind::Terminal } else { Kind::Pipe })
             .await
             .context("cannot carry the terminal")?;

@@ -74,6 +74,7 @@ fn request(args: &ExecArgs, nonce: &str) -> (AttachRequest, Kind) {
         parameters.push(("separateOutputStream".to_owned(), vec!["true".to_owned()]));
     }
     let request = AttachRequest {
+        adopt: None,
         target: args.target.clone(),
         whose: args.account.whose(),
         view: ViewRequest {

@@ -26,6 +26,8 @@ const KEPT: usize = 4096;
 #[derive(Debug, Default)]
 pub(super) struct Adoption {
     scan: Option<Box<Scan>>,
+    /// What the session carries, as AWS's word for its document has it: the agent is not asked again.
+    carriage: Option<Carriage>,
     /// What the agent has sent meanwhile, not acknowledged.
     kept: Vec<ClientMessage>,
     /// When the agent has first answered on this websocket, and the date of its answer, by its own clock.
@@ -41,9 +43,15 @@ pub(super) struct Adoption {
 
 impl DataChannel {
     /// The data channel of a session that another client has left, as far as a new client can know it.
-    pub fn adopting(identity: Identity, client_id: Uuid, client_version: String, sweep: u64) -> Self {
+    pub fn adopting(
+        identity: Identity,
+        client_id: Uuid,
+        client_version: String,
+        (carriage, sweep): (Carriage, u64),
+    ) -> Self {
         let mut channel = Self::new(ReliableStream::new(identity), client_id, client_version);
         channel.adoption.scan = Some(Box::new(Scan::new(sweep)));
+        channel.adoption.carriage = Some(carriage);
         channel
     }
 
@@ -163,10 +171,11 @@ impl DataChannel {
         let identity = self.stream.fork_identity();
         let send = SendBuffer::restored(number, false);
         self.stream = ReliableStream::restored(identity, send, ReceiveBuffer::beginning());
-        self.records.push_back(Record::Adopted { number });
-        self.handshake = Some(adopted_handshake());
+        let carriage = self.adoption.carriage.unwrap_or(Carriage::Raw);
+        self.records.push_back(Record::Adopted { number, carriage });
+        self.handshake = Some(adopted_handshake(carriage));
         self.settle = Settle::Done;
-        self.events.push_back(ChannelEvent::Agreed(Carriage::Raw));
+        self.events.push_back(ChannelEvent::Agreed(carriage));
         self.events.push_back(ChannelEvent::Ready);
         let (since, date) = self.adoption.answered.unwrap_or((now, 0));
         self.adoption.adopted = Some(date);
@@ -181,11 +190,11 @@ impl DataChannel {
 
 /// What an adopted session's handshake must have come to. The agent's version is not told again, but it is one that
 /// acknowledges what it has had.
-pub(crate) fn adopted_handshake() -> Handshake {
+pub(crate) const fn adopted_handshake(carriage: Carriage) -> Handshake {
     Handshake::Complete(Agreement {
         agent: AgentVersion::ACKNOWLEDGES_DUPLICATES,
         agent_version: String::new(),
-        carriage: Carriage::Raw,
+        carriage,
         encryption: None,
     })
 }

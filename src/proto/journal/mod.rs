@@ -18,6 +18,7 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::handshake::Carriage;
 use crate::mux::FramePart;
 use crate::session::LocalId;
 use crate::wire::{PayloadType, Uuid};
@@ -36,6 +37,8 @@ pub enum Record {
     Adopted {
         /// The next message's number.
         number: u64,
+        /// What it carries.
+        carriage: Carriage,
     },
     /// What the agent sends in an adopted session begins with this number.
     OutputBegins {
@@ -124,7 +127,7 @@ impl fmt::Debug for Record {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Started { session_id, .. } => write!(f, "Started({session_id:?})"),
-            Self::Adopted { number } => write!(f, "Adopted({number})"),
+            Self::Adopted { number, carriage } => write!(f, "Adopted({number}, {carriage:?})"),
             Self::OutputBegins { number } => write!(f, "OutputBegins({number})"),
             Self::Opened { stream, local } => write!(f, "Opened({stream}, {local:?})"),
             Self::Input { stream, bytes } => write!(f, "Input({stream}, {} bytes)", bytes.len()),

@@ -121,9 +121,9 @@ impl State {
                     state.stream.far_fin = true;
                 }
             }
-            Record::Adopted { number } => {
+            Record::Adopted { number, carriage } => {
                 self.next_number = number;
-                self.handshake = adopted_handshake();
+                self.handshake = adopted_handshake(carriage);
                 self.settle = Settle::Done;
                 self.beginning = true;
             }

@@ -2,15 +2,20 @@
 
 use super::encryption::KeyCall;
 use super::schedule::Activity;
-use super::{Live, PongHabit, Session, SessionConfig, Workload};
+use super::{Live, PongHabit, Purpose, Session, SessionConfig, Workload};
 use crate::Timestamp;
 use crate::channel::DataChannel;
+use crate::handshake::Carriage;
 
 impl Session {
     /// There is a session to take over: from now on it is this one's, though nothing is known of it but its id.
     pub(super) fn begin_adoption(&mut self, now: Timestamp) {
         let Some(session_id) = self.config.adopt.take_if(|_| self.live.is_none()) else {
             return;
+        };
+        let carriage = match self.config.purpose {
+            Purpose::Connections => Carriage::Raw,
+            Purpose::Shell => Carriage::Shell,
         };
         let client_id = self.identity.next_id();
         let identity = self.identity.fork();
@@ -22,7 +27,7 @@ impl Session {
                 identity,
                 client_id,
                 self.config.client_version.clone(),
-                self.config.adopt_sweep,
+                (carriage, self.config.adopt_sweep),
             ),
             workload: Workload::new(self.workload_limits()),
             repeated: None,

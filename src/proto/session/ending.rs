@@ -96,7 +96,8 @@ impl Session {
                 cause: ResetCause::SessionEnded,
             });
         }
-        if terminate {
+        // One whose place was not found yet is still another client's.
+        if terminate && !live.channel.is_adopting() {
             self.commands.push_back(Command::Terminate {
                 session_id: live.session_id,
             });

@@ -45,6 +45,10 @@ pub(super) struct Supervisor<'a> {
     reopening: bool,
     /// The connection of a session on demand.
     pub(super) proxied: Proxied,
+    /// Local connections that have gone with the session since the last change of phase.
+    pub(super) lost: usize,
+    /// The next change of phase is one that somebody has asked for.
+    pub(super) end_asked: bool,
     /// The task is to end.
     pub(super) farewell: Option<Farewell>,
 }
@@ -120,6 +124,8 @@ impl<'a> Supervisor<'a> {
             reports: Vec::new(),
             reopening: false,
             proxied: Proxied::default(),
+            lost: 0,
+            end_asked: false,
             farewell: None,
         }
     }
@@ -261,6 +267,7 @@ impl<'a> Supervisor<'a> {
             Order::Restart | Order::Stop => {
                 if was_wanted {
                     *self.keep.wanted = order == Order::Restart;
+                    self.end_asked = true;
                     self.session.stop(now);
                 }
             }

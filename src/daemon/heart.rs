@@ -17,6 +17,8 @@ const BEATS: u32 = 3;
 #[derive(Debug)]
 pub(super) struct Heart {
     ticks: Interval,
+    /// The service manager wants to hear of us.
+    watched: bool,
     /// A round is under way: tasks that have not answered yet, each to return its session's name.
     asked: JoinSet<String>,
     missing: BTreeSet<String>,
@@ -41,6 +43,7 @@ impl Heart {
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             ticks,
+            watched: watchdog.is_some(),
             asked: JoinSet::new(),
             missing: BTreeSet::new(),
             complained: false,
@@ -65,9 +68,12 @@ impl Heart {
         }
     }
 
-    /// Asks all of `sessions`, unless some still owe an answer: then no round is complete, and the watchdog starves.
+    /// Asks all of `sessions`, if somebody wants to know, unless some still owe an answer: then no round is complete, and the watchdog starves.
     /// A task that has ended is no task that hangs: its end was logged.
     pub(super) fn ask(&mut self, sessions: impl IntoIterator<Item = (String, SessionHandle)>) -> Option<Beat> {
+        if !self.watched {
+            return None;
+        }
         if !self.asked.is_empty() {
             if !std::mem::replace(&mut self.complained, true) {
                 let names: Vec<&str> = self.missing.iter().map(String::as_str).collect();
@@ -115,6 +121,7 @@ mod tests {
         assert_eq!(beats(&mut heart, Duration::from_millis(2500)).await, [Beat::Due; 3]);
         let mut heart = Heart::new(None);
         assert_eq!(beats(&mut heart, Duration::from_secs(25)).await, [Beat::Due; 3]);
+        assert_eq!(heart.ask([]), None, "nobody wants to hear of it");
     }
 
     #[tokio::test(start_paused = true)]

@@ -94,8 +94,6 @@ struct Watched {
     cause: String,
     /// A notice was about it.
     told: bool,
-    /// AWS has ended it, for this cause; what follows decides whether that matters.
-    ended: Option<String>,
 }
 
 /// Turns events into notices.
@@ -136,7 +134,14 @@ impl Notices {
 
     /// Something has happened.
     pub(super) fn handle(&mut self, event: &Event, now: Timestamp) -> Option<Notice> {
-        let Event::Phase { session, to, cause, .. } = event else {
+        let Event::Phase {
+            session,
+            to,
+            cause,
+            lost_connections,
+            ..
+        } = event
+        else {
             return None;
         };
         if !self.plan.sessions.contains(session) {
@@ -145,7 +150,11 @@ impl Notices {
         let watched = self.sessions.entry(session.clone()).or_default();
         watched.cause.clone_from(cause);
         watched.awaits_login = *to == Phase::AwaitingLogin;
-        let mut notice = None;
+        // Nobody misses a session that nobody used.
+        let mut notice = (*lost_connections > 0).then(|| Notice::Lost {
+            session: session.clone(),
+            cause: cause.clone(),
+        });
         match to {
             Phase::Attached => {
                 watched.away_since = None;
@@ -154,7 +163,6 @@ impl Notices {
                     self.back_at.get_or_insert_with(|| now.after(TOGETHER));
                 }
             }
-            Phase::Ended => watched.ended = Some(cause.clone()),
             Phase::AwaitingLogin => {
                 watched.away_since = None;
                 watched.told = true;
@@ -162,16 +170,10 @@ impl Notices {
                     notice = Some(Notice::Login { cause: cause.clone() });
                 }
             }
-            // Nobody used it, so nobody misses it.
-            Phase::Dormant => *watched = Watched::default(),
-            Phase::Stopped => {
-                notice = lost(session, watched.ended.take());
-                *watched = Watched::default();
-            }
-            Phase::Starting | Phase::Handshaking | Phase::Reattaching | Phase::AwaitingTarget => {
+            Phase::Dormant | Phase::Stopped => *watched = Watched::default(),
+            Phase::Ended | Phase::Starting | Phase::Handshaking | Phase::Reattaching | Phase::AwaitingTarget => {
                 watched.away_since.get_or_insert(now);
                 self.back.remove(session);
-                notice = lost(session, watched.ended.take());
                 watched.told |= notice.is_some();
             }
         }
@@ -215,13 +217,6 @@ impl Notices {
         }
         Some(Notice::Away { sessions, after, cause })
     }
-}
-
-fn lost(session: &str, ended: Option<String>) -> Option<Notice> {
-    Some(Notice::Lost {
-        session: session.to_owned(),
-        cause: ended?,
-    })
 }
 
 /// The part of a cause that says what to do: the same for all sessions that wait for the same login.
@@ -268,6 +263,7 @@ mod tests {
             from: Phase::Stopped,
             to,
             cause: cause.to_owned(),
+            lost_connections: 0,
         }
     }
 
@@ -352,15 +348,22 @@ mod tests {
 
     #[test]
     fn a_session_that_aws_has_ended_is_lost_only_where_it_was_in_use() {
-        let ended = ("a", Phase::Ended, "it idled");
-        assert_eq!(told(&[ended, ("a", Phase::Dormant, "")], 10 * AFTER), []);
-        for next in [Phase::Starting, Phase::Stopped] {
-            let all = told(&[ended, ("a", next, "")], MINUTE);
+        let idle = [
+            ("a", Phase::Ended, "it idled"),
+            ("a", Phase::Starting, ""),
+            ("a", Phase::Attached, ""),
+        ];
+        assert_eq!(told(&idle, 10 * AFTER), []);
+        for to in [Phase::Ended, Phase::Dormant, Phase::Stopped] {
+            let mut event = phase("a", to, "terminated");
+            if let Event::Phase { lost_connections, .. } = &mut event {
+                *lost_connections = 2;
+            }
             let lost = Notice::Lost {
                 session: "a".to_owned(),
-                cause: "it idled".to_owned(),
+                cause: "terminated".to_owned(),
             };
-            assert_eq!(all, [lost], "{next}");
+            assert_eq!(notices().handle(&event, Timestamp::ZERO), Some(lost), "{to}");
         }
     }
 

@@ -41,6 +41,9 @@ pub enum Event {
         to: Phase,
         /// Why, for people.
         cause: String,
+        /// Local connections that were reset because AWS has ended the session.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        lost_connections: usize,
     },
     /// The configuration has a session that was not there.
     Added {
@@ -71,6 +74,11 @@ pub enum Event {
     },
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's way to ask")]
+const fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -84,6 +92,7 @@ mod tests {
                 from: Phase::Attached,
                 to: Phase::Reattaching,
                 cause: "connection reset".to_owned(),
+                lost_connections: 0,
             },
         };
         let json = r#"{"unix_ms":7,"event":"phase","session":"db","from":"attached","to":"reattaching","cause":"connection reset"}"#;

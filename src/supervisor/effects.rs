@@ -78,7 +78,10 @@ impl Supervisor<'_> {
         match event {
             Event::Phase { from, to, cause } => {
                 self.follow_phase(to);
-                self.keep.phases.set(from, to, &cause);
+                let lost = std::mem::take(&mut self.lost);
+                // Who has asked for the end knows.
+                let lost = if std::mem::take(&mut self.end_asked) { 0 } else { lost };
+                self.keep.phases.set_with(from, to, &cause, lost);
             }
             Event::Data { bytes, .. } if self.shell.is_some() => self.shell_output(Source::Stdout, &bytes),
             Event::Data { local, bytes } => self.router.write(local, bytes),
@@ -92,6 +95,7 @@ impl Supervisor<'_> {
             Event::Reset { cause, .. } if self.shell.is_some() => self.shell_reset(cause),
             Event::Reset { local, cause } => {
                 self.log_reset(cause);
+                self.lost += usize::from(matches!(cause, ResetCause::SessionEnded));
                 self.proxy_reset(cause);
                 self.router.reset(local);
             }

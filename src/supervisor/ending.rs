@@ -111,6 +111,7 @@ impl Supervisor<'_> {
             // A session whose StartSession is still under way would be one that nobody knows.
             (Ending::Detach | Ending::Terminate, _) => {
                 if snapshot.phase != Phase::Stopped {
+                    self.end_asked = true;
                     self.session.stop(now);
                     self.settle(now).await;
                 }

@@ -48,6 +48,10 @@ pub(super) struct Supervisor<'a> {
     pub(super) proxied: Proxied,
     /// The terminal of a shell.
     pub(super) shell: Option<ShellFace>,
+    /// Local connections that have gone with the session since the last change of phase.
+    pub(super) lost: usize,
+    /// The next change of phase is one that somebody has asked for.
+    pub(super) end_asked: bool,
     /// The task is to end.
     pub(super) farewell: Option<Farewell>,
 }
@@ -125,6 +129,8 @@ impl<'a> Supervisor<'a> {
             reopening: false,
             proxied: Proxied::default(),
             shell: settings.shell.as_ref().map(|shell| ShellFace::new(shell.scrollback)),
+            lost: 0,
+            end_asked: false,
             farewell: None,
         }
     }
@@ -276,6 +282,7 @@ impl<'a> Supervisor<'a> {
             Order::Restart | Order::Stop => {
                 if was_wanted {
                     *self.keep.wanted = order == Order::Restart;
+                    self.end_asked = true;
                     self.session.stop(now);
                 }
             }

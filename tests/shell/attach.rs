@@ -13,24 +13,15 @@ impl Bench {
     }
 }
 
-/// As `stty -a` shows them.
-fn shown(user: &User) -> String {
-    let settings = user.settings();
-    format!(
-        "{:?} {:?} {:?} {:?}",
-        settings.input_modes, settings.output_modes, settings.local_modes, settings.special_codes
-    )
-}
-
 #[tokio::test]
 async fn a_shell_survives_a_drop_with_what_was_typed_meanwhile() {
     let bench = Bench::start().await;
     let mut user = bench.user(&["build"], (24, 80));
-    let before = shown(&user);
+    let before = user.settings_before();
     user.reads("$ ").await;
     user.type_in("echo one-$((1+1))\r").await;
     user.reads("one-2").await;
-    assert_ne!(shown(&user), before, "raw");
+    assert_ne!(user.settings(), before, "raw");
     bench.cut(3000).await;
     user.reads("[autossm] build: reattaching").await;
     user.type_in("echo two-$((2+1))\r").await;
@@ -40,7 +31,7 @@ async fn a_shell_survives_a_drop_with_what_was_typed_meanwhile() {
     user.type_in("\r~.").await;
     let status = user.ends().await;
     assert!(status.success(), "{status}");
-    assert_eq!(shown(&user), before, "as it was");
+    assert_eq!(user.settings(), before, "as it was");
     assert!(user.screen().contents().contains("detached"), "{:?}", user.rows());
     let session = bench.attached().await;
     assert_eq!((session.figures.drops, session.figures.starts), (1, 1));
@@ -105,7 +96,7 @@ async fn the_terminal_is_as_it_was_however_it_ends() {
     // A signal to the client.
     for signal in [Signal::TERM, Signal::HUP] {
         let mut user = bench.user(&["build"], (24, 80));
-        let before = shown(&user);
+        let before = user.settings_before();
         user.reads("$ ").await;
         user.type_in("printf '\\033[?1049h\\033[?1h\\033[?2004h\\033[?1002h'; echo in\r")
             .await;
@@ -115,7 +106,7 @@ async fn the_terminal_is_as_it_was_however_it_ends() {
         .await;
         kill(user.pid(), signal);
         user.ends().await;
-        assert_eq!(shown(&user), before, "{signal:?}");
+        assert_eq!(user.settings(), before, "{signal:?}");
         let screen = user.screen();
         assert!(!screen.alternate_screen() && !screen.bracketed_paste() && !screen.application_cursor());
         let mut again = bench.user(&["build"], (24, 80));
@@ -134,14 +125,14 @@ async fn the_terminal_is_as_it_was_however_it_ends() {
     user.ends().await;
     // kill -9 of the daemon: the client notices, and restores.
     let mut user = bench.user(&["build"], (24, 80));
-    let before = shown(&user);
+    let before = user.settings_before();
     user.type_in("echo still-$((40+2))\r").await;
     user.reads("still-42").await;
     assert_eq!(bench.attached().await.figures.starts, 1);
     kill(bench.daemon.pid().unwrap(), Signal::KILL);
     let status = user.ends().await;
     assert_eq!(status.code(), Some(75), "{:?}", user.rows());
-    assert_eq!(shown(&user), before);
+    assert_eq!(user.settings(), before);
     assert!(
         user.screen().contents().contains("the daemon has ended"),
         "{:?}",

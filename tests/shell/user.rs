@@ -20,6 +20,8 @@ pub(crate) struct User {
     screen: vt100::Parser,
     /// The terminal's other end: whose settings a program changes.
     settings: std::fs::File,
+    /// As they were before the program.
+    before: Termios,
     /// All that the program has written.
     pub(crate) written: Vec<u8>,
     /// The program has ended.
@@ -28,6 +30,14 @@ pub(crate) struct User {
 
 fn number(number: u16) -> NonZeroU16 {
     NonZeroU16::new(number).unwrap()
+}
+
+/// Without what the kernel notes about speeds that mean nothing here.
+fn shown(settings: &Termios) -> String {
+    format!(
+        "{:?} {:?} {:?} {:?}",
+        settings.input_modes, settings.output_modes, settings.local_modes, settings.special_codes
+    )
 }
 
 impl User {
@@ -46,6 +56,7 @@ impl User {
             .write(true)
             .open(Path::new(name.to_str().unwrap()))
             .unwrap();
+        let before = tcgetattr(&settings).unwrap();
         let child = Command::new(program)
             .args(arguments)
             .env_clear()
@@ -61,6 +72,7 @@ impl User {
             child,
             screen: vt100::Parser::new(number(rows), number(cols), 20_000),
             settings,
+            before,
             written: Vec::new(),
             over: false,
         }
@@ -76,8 +88,13 @@ impl User {
     }
 
     /// The terminal's settings, as `stty -a` would show them.
-    pub(crate) fn settings(&self) -> Termios {
-        tcgetattr(&self.settings).unwrap()
+    pub(crate) fn settings(&self) -> String {
+        shown(&tcgetattr(&self.settings).unwrap())
+    }
+
+    /// As they were before the program.
+    pub(crate) fn settings_before(&self) -> String {
+        shown(&self.before)
     }
 
     pub(crate) fn rows(&self) -> Vec<String> {

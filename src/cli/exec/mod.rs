@@ -67,7 +67,11 @@ fn request(args: &ExecArgs, nonce: &str) -> (AttachRequest, Kind) {
         let kind = Kind::Durable(Box::new(Trailer::new(nonce)));
         ("AWS-StartInteractiveCommand", trailer::durable(&command, nonce), kind)
     } else {
-        ("AWS-StartNonInteractiveCommand", command, Kind::Command)
+        (
+            "AWS-StartNonInteractiveCommand",
+            trailer::in_shell(&command),
+            Kind::Command,
+        )
     };
     let mut parameters = vec![("command".to_owned(), vec![command])];
     if matches!(kind, Kind::Command) {

@@ -24,26 +24,32 @@ pub(super) fn command_line(words: &[String]) -> String {
     }
 }
 
+/// The command line for a shell of its own: AWS's agent itself splits what it is given and starts the first word, without one, where
+/// there is no terminal, and in containers.
+pub(super) fn in_shell(line: &str) -> String {
+    format!("sh -c {}", quoted(line))
+}
+
 /// The command for a terminal session without a terminal here. A signal reaches the command and nothing else of this.
 pub(super) fn durable(command: &str, nonce: &str) -> String {
     let command = quoted(command);
-    format!(
+    in_shell(&format!(
         "stty -echo -opost 2>/dev/null; trap : INT QUIT; d=$(mktemp -d) && mkfifo \"$d/f\" || exit 1; \
          (trap '' INT QUIT; sha256sum || shasum -a 256) <\"$d/f\" >\"$d/s\" 2>/dev/null & \
          printf 'autossm-{nonce}-begin\\n'; \
          {{ trap : INT QUIT; sh -c {command} </dev/null 2>&1; echo $? >\"$d/c\"; }} | (trap '' INT QUIT; exec tee \"$d/f\"); wait; \
          printf '\\nautossm-{nonce}-end %s %s\\n' \"$(cat \"$d/c\")\" \"$(cut -c 1-64 \"$d/s\")\"; rm -rf \"$d\"; \
          until read -r _; do sleep 1; done"
-    )
+    ))
 }
 
 /// The command for a terminal here; the terminal's model in the daemon finds the exit code.
 pub(super) fn interactive(command: &str) -> String {
     let command = quoted(command);
-    format!(
+    in_shell(&format!(
         "trap : INT QUIT; sh -c {command}; c=$?; stty sane -echo 2>/dev/null; \
          printf '\\033]777;autossm-exit;%s\\007' \"$c\"; until read -r _; do sleep 1; done"
-    )
+    ))
 }
 
 /// What the wrapper has said.

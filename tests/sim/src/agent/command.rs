@@ -50,10 +50,20 @@ impl fmt::Debug for Piped {
 
 impl Piped {
     pub(super) fn start(command: &str, separate: bool) -> io::Result<Self> {
-        let together = if separate { "" } else { "exec 2>&1\n" };
+        let words = split(command);
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let mut child = Command::new("sh")
-            .args(["-c", &format!("{together}{command}")])
+        // Without a shell, but for one that lets both outputs go into one pipe.
+        let mut process = if separate {
+            let (program, arguments) = words.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+            let mut process = Command::new(program);
+            process.args(arguments);
+            process
+        } else {
+            let mut process = Command::new("sh");
+            process.args(["-c", "exec \"$@\" 2>&1", "sh"]).args(words);
+            process
+        };
+        let mut child = process
             .env_clear()
             .env("PATH", path)
             .env("HOME", "/")
@@ -146,6 +156,32 @@ impl Piped {
     }
 }
 
+/// The words of a command as the agent's `shlex` finds them.
+fn split(command: &str) -> Vec<String> {
+    let mut words = Vec::new();
+    let mut word: Option<String> = None;
+    let mut rest = command.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\'' => {
+                let word = word.get_or_insert_default();
+                word.extend(rest.by_ref().take_while(|c| *c != '\''));
+            }
+            '"' => {
+                let word = word.get_or_insert_default();
+                while let Some(c) = rest.next().filter(|c| *c != '"') {
+                    word.extend(if c == '\\' { rest.next() } else { Some(c) });
+                }
+            }
+            '\\' => word.get_or_insert_default().extend(rest.next()),
+            c if c.is_whitespace() => words.extend(word.take()),
+            c => word.get_or_insert_default().push(c),
+        }
+    }
+    words.extend(word);
+    words
+}
+
 impl Outlet {
     fn new(pipe: Option<Pipe>) -> Self {
         Self {
@@ -175,5 +211,18 @@ impl Outlet {
             progress = true;
         }
         progress
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_split_as_a_shell_would() {
+        assert_eq!(
+            split(r#"sh -c 'a b'\''c' "d \" e" f\ g ''"#),
+            ["sh", "-c", "a b'c", "d \" e", "f g", ""]
+        );
     }
 }

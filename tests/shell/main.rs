@@ -1,5 +1,9 @@
 //! Shells through the real program: the daemon holds them over drops, `autossm attach` shows them on a real terminal (a pty whose
 //! other end is a terminal model), ptys of the simulator's agent behind them.
+//!
+//! With `AUTOSSM_INTEROP_SHELL_AGENT` AWS's own agent takes the place of the simulator's: a program that is started as
+//! `tests/interop/main.rs` says, and serves the document it is named as a session of that kind; as root it runs them elevated. Tests of what
+//! only the simulator's agent can be told to do mean nothing then.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "test code")]
 
 mod adopt;
@@ -11,7 +15,7 @@ mod stream;
 mod support;
 mod user;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use autossm::status::SessionStatus;
 use autossm_proto::session::Phase;
@@ -35,7 +39,9 @@ impl Bench {
     }
 
     /// With these keys of the session.
-    async fn with(config: Config, keys: &str) -> Self {
+    async fn with(mut config: Config, keys: &str) -> Self {
+        let outside = std::env::var_os("AUTOSSM_INTEROP_SHELL_AGENT").filter(|value| !value.is_empty());
+        config.agent_program = outside.map(PathBuf::from);
         let simulator = Simulator::start(config).await.unwrap();
         let text = format!(
             "[defaults]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\n{QUICK}\n[session.build]\ntarget = \

@@ -1,6 +1,6 @@
 //! The terminal of a shell, held by the daemon: a model of its screen, and those who look at it.
 //!
-//! A viewer is a terminal that shows what the model shows ([`View`](view::View)), or a pipe that gets the bytes as they came. A viewer's
+//! A viewer is a terminal that shows what the model shows ([`View`]), or a pipe that gets the bytes as they came. A viewer's
 //! terminal says when it has shown a frame; only then it gets the next one, which is made from what the screen is by then: a slow
 //! one sees fewer of them and holds up nobody. Nothing may be left out for a pipe, so a slow one slows the session down.
 

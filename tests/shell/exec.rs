@@ -16,14 +16,14 @@ const TARGET: &str = "i-0abc";
 
 /// How a command ended.
 #[derive(Debug)]
-struct Outcome {
-    code: Option<i32>,
+pub(crate) struct Outcome {
+    pub(crate) code: Option<i32>,
     stdout: Vec<u8>,
-    stderr: String,
+    pub(crate) stderr: String,
 }
 
 impl Outcome {
-    fn stdout(&self) -> String {
+    pub(crate) fn stdout(&self) -> String {
         String::from_utf8_lossy(&self.stdout).into_owned()
     }
 }
@@ -51,7 +51,7 @@ impl Bench {
         exec
     }
 
-    async fn run(&self, options: &[&str], command: &[&str]) -> Outcome {
+    pub(crate) async fn run(&self, options: &[&str], command: &[&str]) -> Outcome {
         outcome(self.exec(options, command)).await
     }
 

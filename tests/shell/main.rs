@@ -8,6 +8,7 @@
 
 mod adopt;
 mod attach;
+mod encrypted;
 mod exec;
 mod programs;
 mod stream;
@@ -48,7 +49,9 @@ impl Bench {
              \"i-0123456789abcdef0\"\n{keys}\n",
             simulator.endpoint_url()
         );
-        let daemon = Daemon::with(program(), &[], &["--log", "debug"], &[], &text)
+        let kms = simulator.endpoint_url();
+        let environment = [("AWS_ENDPOINT_URL_KMS", kms.as_str())];
+        let daemon = Daemon::with(program(), &[], &["--log", "debug"], &environment, &text)
             .await
             .unwrap();
         Self { simulator, daemon }

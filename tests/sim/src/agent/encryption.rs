@@ -94,7 +94,11 @@ impl Encryption {
 
     /// A payload of the agent as it is sent.
     pub(super) fn sealed(&mut self, payload_type: PayloadType, payload: Bytes) -> Bytes {
-        match self.cipher.as_mut().filter(|_| payload_type == PayloadType::OUTPUT) {
+        let is_data = matches!(
+            payload_type,
+            PayloadType::OUTPUT | PayloadType::STD_ERR | PayloadType::EXIT_CODE
+        );
+        match self.cipher.as_mut().filter(|_| is_data) {
             Some(cipher) => cipher.seal(&payload).unwrap_or_default(),
             None => payload,
         }

@@ -6,10 +6,12 @@ use std::time::Duration;
 use autossm_sim::{Config, Fault, LinkFault, Side};
 use rustix::process::Signal;
 use sha2::{Digest, Sha256};
+use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
 use crate::support::daemon::PATIENCE;
+use crate::user::User;
 use crate::{Bench, kill, program};
 
 const TARGET: &str = "i-0abc";
@@ -208,32 +210,21 @@ async fn ctrl_c_reaches_the_remote_command() {
         ),
         (&["--durable"], "echo ready; exec sleep 100", 130),
     ] {
-        let exec = bench.exec(options, &[command]).spawn().unwrap();
-        let pid = exec.id().unwrap();
-        bench.running().await;
-        // What says that the command runs is its output; the daemon has counted it.
-        let said = async {
-            loop {
-                let status = bench.daemon.client().status().await.unwrap();
-                if status
-                    .sessions
-                    .iter()
-                    .any(|session| session.name.starts_with("exec-") && session.figures.bytes_down >= 6)
-                {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(20)).await;
-            }
-        };
-        tokio::time::timeout(PATIENCE, said).await.unwrap();
-        // A shell in between has set its trap by then.
-        tokio::time::sleep(Duration::from_millis(300)).await;
-        kill(pid, Signal::INT);
+        let mut exec = bench.exec(options, &[command]).spawn().unwrap();
+        let mut stdout = exec.stdout.take().unwrap();
+        // It says so when its trap is set; what may be the wrapper's own next line is held back.
+        let mut ready = [0; 5];
+        let said = tokio::time::timeout(PATIENCE, stdout.read_exact(&mut ready)).await;
+        said.unwrap().unwrap();
+        assert_eq!(&ready, b"ready", "{options:?}");
+        let mut text = String::new();
+        kill(exec.id().unwrap(), Signal::INT);
+        let rest = tokio::time::timeout(PATIENCE, stdout.read_to_string(&mut text)).await;
+        rest.unwrap().unwrap();
         let output = tokio::time::timeout(PATIENCE, exec.wait_with_output())
             .await
             .unwrap()
             .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
         // AWS's agent may tell the true code.
         let told = output.status.code() == Some(5) && code == 255;
         let said = String::from_utf8_lossy(&output.stderr);
@@ -244,6 +235,25 @@ async fn ctrl_c_reaches_the_remote_command() {
         );
         assert_eq!(text.contains("got"), command.contains("got"), "{text}");
     }
+}
+
+#[tokio::test]
+async fn an_interactive_command_has_this_terminal_and_its_code() {
+    let bench = Bench::start().await;
+    let environment = bench.daemon.environment().into_iter();
+    let own = environment.filter(|(name, _)| !name.starts_with("AWS_")).collect();
+    let command = "read x; echo got-$x; stty size; exit 3";
+    let mut user = User::start(program(), &["exec", "-i", TARGET, "--", command], own, (30, 100));
+    bench.running().await;
+    bench.cut(500).await;
+    user.type_in("typed\r").await;
+    user.reads("got-typed").await;
+    user.reads("30 100").await;
+    assert_eq!(user.ends().await.code(), Some(3));
+    // Without a terminal there is nothing to be interactive with.
+    let refused = bench.run(&["-i"], &["true"]).await;
+    assert_eq!(refused.code, Some(255), "{refused:?}");
+    assert!(refused.stderr.contains("needs a terminal"), "{refused:?}");
 }
 
 #[tokio::test]

@@ -43,11 +43,12 @@ pub(super) fn durable(command: &str, nonce: &str) -> String {
     ))
 }
 
-/// The command for a terminal here; the terminal's model in the daemon finds the exit code.
+/// The command for a terminal here; the terminal's model in the daemon finds the exit code. The first word is for the session,
+/// which is there with its first output: a command that waits for input would else wait for ever.
 pub(super) fn interactive(command: &str) -> String {
     let command = quoted(command);
     in_shell(&format!(
-        "trap : INT QUIT; sh -c {command}; c=$?; stty sane -echo 2>/dev/null; \
+        "printf '\\033]777;autossm-begin\\007'; trap : INT QUIT; sh -c {command}; c=$?; stty sane -echo 2>/dev/null; \
          printf '\\033]777;autossm-exit;%s\\007' \"$c\"; until read -r _; do sleep 1; done"
     ))
 }

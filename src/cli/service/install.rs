@@ -4,10 +4,10 @@ use std::fmt::Write;
 
 use anyhow::{Context, bail};
 
+use super::args::InstallArgs;
 use super::files::{self, Files};
 use super::systemctl::Systemctl;
 use super::{Scope, unit};
-use crate::cli::args::InstallArgs;
 use crate::cli::exit::Exit;
 use crate::cli::output;
 use crate::config::{self, Environment};

@@ -1,5 +1,6 @@
 //! `autossm service`: the systemd unit of this very program, written, removed and looked at.
 
+mod args;
 mod files;
 mod install;
 mod status;
@@ -7,8 +8,8 @@ mod systemctl;
 mod uninstall;
 mod unit;
 
-use super::args::ServiceCommand;
 use super::exit::Exit;
+pub(super) use args::ServiceCommand;
 
 /// Whose service manager.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -70,7 +70,7 @@ impl Sleeper {
     /// The lid is closed and opened again: the process stands still, its clocks go on, `meanwhile` happens.
     async fn sleep(&self, seconds: i64, meanwhile: impl IntoIterator<Item = Fault>) {
         let naps = self.bench.daemon.log().matches(SLEPT).count();
-        self.freeze();
+        self.freeze().await;
         self.bench.inject(meanwhile).await;
         self.slept.set(self.slept.get() + seconds);
         self.shim.jump(self.slept.get(), 0);
@@ -82,8 +82,21 @@ impl Sleeper {
             .unwrap();
     }
 
-    fn freeze(&self) {
+    /// Returns when it does stand still: what happens next must not reach it before.
+    async fn freeze(&self) {
         self.bench.daemon.signal(Signal::STOP).unwrap();
+        let tasks = format!("/proc/{}/task", self.bench.daemon.pid().unwrap());
+        let stands = || {
+            std::fs::read_dir(&tasks).unwrap().flatten().all(|task| {
+                let stat = std::fs::read_to_string(task.path().join("stat")).unwrap_or_default();
+                // The state comes after the name, which is in brackets (proc(5)).
+                stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
+            })
+        };
+        let mut ticks = tokio::time::interval(Duration::from_millis(1));
+        while !stands() {
+            ticks.tick().await;
+        }
     }
 
     fn thaw(&self) {

@@ -153,7 +153,10 @@ mod inside {
             let session = lab.dropped(1).await;
             let noticed = took("route flips: noticed", began);
             assert!(noticed < TOLD, "{noticed:?}");
-            assert_eq!(session.history[0].cause, DropCause::BacklogStalled, "a probe, at once");
+            // Or it could not even leave the socket, which upload had filled.
+            let cause = &session.history[0].cause;
+            let probed = [DropCause::BacklogStalled, DropCause::WriteStalled].contains(cause);
+            assert!(probed, "a probe, at once, not {cause:?}");
             lab.attached().await;
             let back = took("route flips: attached over the other network", began);
             assert!(back < TOLD, "{back:?}");

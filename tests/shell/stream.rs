@@ -3,6 +3,7 @@
 use std::process::Stdio;
 use std::time::Duration;
 
+use autossm::status::SessionStatus;
 use autossm_proto::session::Phase;
 use autossm_sim::Config;
 use sha2::{Digest, Sha256};
@@ -64,13 +65,12 @@ async fn megabytes_across_twenty_drops_are_exact() {
             asked = true;
             input.write_all(b"\n").await.unwrap();
         }
-        // One after the other; who waits must go on reading, or the session waits for him.
         if drops < 20 && whole.len() > (drops + 1) * count * LINE / 23 {
-            let session = bench.daemon.session().await.unwrap();
-            if session.figures.drops >= drops as u64 && session.phase == Phase::Attached {
-                drops += 1;
-                bench.cut(if drops % 5 == 0 { 500 } else { 0 }).await;
-            }
+            drops += 1;
+            bench.cut(if drops % 5 == 0 { 500 } else { 0 }).await;
+            let back =
+                |session: &SessionStatus| session.figures.drops >= drops as u64 && session.phase == Phase::Attached;
+            bench.daemon.wait_until("a drop and its end", back).await.unwrap();
         }
     }
     let mut said = String::new();

@@ -2,6 +2,7 @@
 
 use rustix::process::Signal;
 
+use crate::support::comes_true;
 use crate::user::User;
 use crate::{Bench, kill, program};
 
@@ -176,14 +177,8 @@ async fn a_target_gets_a_shell_of_its_own_that_outlives_its_terminal() {
     user.reads("kept-kept").await;
     user.type_in("exit\r").await;
     assert!(user.ends().await.success());
-    let gone = async {
-        while bench.daemon.client().status().await.unwrap().sessions.len() > 1 {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(crate::support::daemon::PATIENCE, gone)
-        .await
-        .unwrap();
+    let only_one = async || bench.daemon.client().status().await.unwrap().sessions.len() == 1;
+    assert!(comes_true(only_one).await, "the shell's session stays");
 }
 
 /// A shell whose agent asks for a handshake, as encrypted ones do, is no different.

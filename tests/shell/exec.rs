@@ -1,8 +1,11 @@
 //! `autossm exec`: codes, outputs, faults.
 
+use std::collections::BTreeMap;
 use std::process::Stdio;
 use std::time::Duration;
 
+use autossm::status::SessionStatus;
+use autossm_proto::session::Phase;
 use autossm_sim::{Config, Fault, LinkFault, Side};
 use rustix::process::Signal;
 use sha2::{Digest, Sha256};
@@ -10,6 +13,7 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
+use crate::support::comes_true;
 use crate::support::daemon::PATIENCE;
 use crate::user::User;
 use crate::{Bench, kill, program};
@@ -59,20 +63,19 @@ impl Bench {
 
     /// Waits until the daemon holds a session for a command that is attached.
     async fn running(&self) {
-        let mut ticks = tokio::time::interval(Duration::from_millis(10));
-        let running = async {
-            loop {
-                ticks.tick().await;
-                let sessions = self.daemon.client().status().await.map(|status| status.sessions);
-                let is_it = |session: &autossm::status::SessionStatus| {
-                    session.name.starts_with("exec-") && session.phase == autossm_proto::session::Phase::Attached
-                };
-                if sessions.unwrap_or_default().iter().any(is_it) {
-                    return;
-                }
-            }
+        let running = async || {
+            let commands = self.commands().await;
+            commands.iter().any(|session| session.phase == Phase::Attached)
         };
-        tokio::time::timeout(PATIENCE, running).await.unwrap();
+        assert!(comes_true(running).await, "no command runs:\n{}", self.daemon.log());
+    }
+
+    /// The sessions of commands that the daemon holds; none when it is too busy to say.
+    async fn commands(&self) -> Vec<SessionStatus> {
+        let status = self.daemon.client().status().await;
+        let mut sessions = status.map_or_else(|_| Vec::new(), |status| status.sessions);
+        sessions.retain(|session| session.name.starts_with("exec-"));
+        sessions
     }
 }
 
@@ -300,18 +303,47 @@ async fn a_client_that_is_killed_leaves_no_session_behind() {
     let mut exec = bench.exec(&[], &["sleep 1000"]).spawn().unwrap();
     bench.running().await;
     exec.kill().await.unwrap();
-    let gone = async {
-        loop {
-            let sessions = bench.simulator.sessions().await;
-            if sessions.iter().filter(|session| !session.ended).count() <= 1
-                && bench.daemon.client().status().await.unwrap().sessions.len() == 1
-            {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+    let gone = async || {
+        let sessions = bench.simulator.sessions().await;
+        sessions.iter().filter(|session| !session.ended).count() <= 1
+            && bench.daemon.client().status().await.unwrap().sessions.len() == 1
     };
-    tokio::time::timeout(PATIENCE, gone).await.unwrap();
+    assert!(
+        comes_true(gone).await,
+        "a session is left: {:?}",
+        bench.simulator.sessions().await
+    );
+}
+
+/// How far each command has ever been.
+#[derive(Debug, Default)]
+struct Moments(BTreeMap<String, u8>);
+
+impl Moments {
+    const LAST: u8 = 6;
+
+    fn look(&mut self, commands: &[SessionStatus]) {
+        for moment in self.0.values_mut() {
+            // Those that are not there any more, until they are found below.
+            *moment = (*moment).max(Self::LAST);
+        }
+        for session in commands {
+            let moment = match (session.phase, session.figures.bytes_down) {
+                (Phase::Stopped, _) => 0,
+                (Phase::Starting, _) => 1,
+                (Phase::Handshaking, _) => 2,
+                (_, 0..300) => 3,
+                (_, 300..1300) => 4,
+                (_, _) => 5,
+            };
+            self.0.insert(session.name.clone(), moment);
+        }
+    }
+
+    /// Whether so many have been so far.
+    fn reached(&self, moment: u8, count: usize) -> bool {
+        self.0.values().filter(|seen| **seen >= moment).count() >= count
+    }
 }
 
 /// Each fault at each of some moments, plain and durable: the true code or 255, and no output that is not the command's.
@@ -343,13 +375,21 @@ async fn faults_at_any_moment_never_give_a_wrong_code() {
         let options: &[&str] = if durable { &["--durable"] } else { &[] };
         for fault in &faults {
             let mut runs = JoinSet::new();
-            for _ in 0..6 {
-                runs.spawn(outcome(bench.exec(options, &[command])));
-            }
-            // Starts, handshakes, outputs and ends are all hit by one of these.
-            for _ in 0..12 {
-                tokio::time::sleep(Duration::from_millis(150)).await;
-                bench.inject(fault.clone()).await;
+            let started: Vec<_> = (0..6)
+                .map(|_| runs.spawn(outcome(bench.exec(options, &[command]))))
+                .collect();
+            // Starts, handshakes, outputs and ends are all hit by one of these: as soon as the first is there, and the last.
+            let mut seen = Moments::default();
+            for moment in 1..=Moments::LAST {
+                for all in [false, true] {
+                    let there = async || {
+                        seen.look(&bench.commands().await);
+                        seen.reached(moment, if all { started.len() } else { 1 })
+                            || started.iter().all(tokio::task::AbortHandle::is_finished)
+                    };
+                    assert!(comes_true(there).await, "{seen:?}");
+                    bench.inject(fault.clone()).await;
+                }
             }
             while let Some(run) = runs.join_next().await {
                 let run = run.unwrap();

@@ -2,11 +2,9 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
-use std::time::Duration;
-
 use tokio::process::Command;
 
-use crate::support::{daemon::PATIENCE, skipped};
+use crate::support::{comes_true, skipped};
 use crate::{Bench, program};
 
 /// A tmux server of its own; killed with its value.
@@ -70,29 +68,15 @@ impl Tmux {
     }
 
     async fn reads(&self, name: &str, text: &str) {
-        let read = async {
-            while !self.shows(name).await.contains(text) {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let read = tokio::time::timeout(PATIENCE / 3, read).await;
-        assert!(
-            read.is_ok(),
-            "{text:?} is not shown by {name}, but\n{}",
-            self.shows(name).await
-        );
+        let read = comes_true(async || self.shows(name).await.contains(text)).await;
+        assert!(read, "{text:?} is not shown by {name}, but\n{}", self.shows(name).await);
     }
 
     /// Waits until two windows show the same, line by line.
     async fn same(&self, one: &str, other: &str, what: &str) {
-        let same = async {
-            while plain(&self.shows(one).await) != plain(&self.shows(other).await) {
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let same = tokio::time::timeout(PATIENCE / 4, same).await;
+        let same = comes_true(async || plain(&self.shows(one).await) == plain(&self.shows(other).await)).await;
         assert!(
-            same.is_ok(),
+            same,
             "{what}: one shows\n{}\nthe other\n{}",
             self.shows(one).await,
             self.shows(other).await

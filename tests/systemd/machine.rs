@@ -7,6 +7,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use tempfile::TempDir;
 use tokio::process::{Child, Command};
 
@@ -15,6 +17,8 @@ use crate::support::skipped;
 
 /// Nobody's number.
 pub(crate) const UID: u32 = 4242;
+/// How long all that runs inside may take to go.
+const GONE: Timespec = Timespec { tv_sec: 10, tv_nsec: 0 };
 /// Where the program is, for those inside.
 pub(crate) const PROGRAM: &str = "/opt/autossm/autossm";
 const SYSTEMD: &str = "/usr/lib/systemd/systemd";
@@ -324,19 +328,17 @@ impl Machine {
 
 impl Drop for Machine {
     fn drop(&mut self) {
-        // The first process goes, and the kernel ends all others with it; then the groups are empty.
+        // The first process goes, and the kernel ends all others before it does (pid_namespaces(7)); then the groups are empty.
+        let init = i32::try_from(self.init).ok().and_then(Pid::from_raw);
+        let init = init.and_then(|init| pidfd_open(init, PidfdFlags::empty()).ok());
         if self.process.start_kill().is_err() {
             return;
         }
+        if let Some(init) = &init {
+            let _gone = poll(&mut [PollFd::new(init, PollFlags::IN)], Some(&GONE));
+        }
         for hierarchy in ["/sys/fs/cgroup/systemd", "/sys/fs/cgroup/unified", "/sys/fs/cgroup"] {
-            let group = Path::new(hierarchy).join(&self.group);
-            for _try in 0..50 {
-                remove_group(&group);
-                if !group.exists() {
-                    break;
-                }
-                std::thread::sleep(Duration::from_millis(20));
-            }
+            remove_group(&Path::new(hierarchy).join(&self.group));
         }
     }
 }
@@ -348,7 +350,6 @@ fn remove_group(group: &Path) {
             remove_group(&entry.path());
         }
     }
-    // It may still be busy: then it is tried again.
     let _busy = fs::remove_dir(group);
 }
 

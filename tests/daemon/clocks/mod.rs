@@ -10,8 +10,9 @@ use autossm_proto::session::{DropCause, Phase};
 use autossm_sim::{Config, Disturbance, Fault, LinkFault, Side, Traffic};
 use rustix::process::Signal;
 
-use self::shim::Shim;
+use self::shim::{Jump, Shim};
 use crate::Bench;
+use crate::support::comes_true;
 use crate::support::traffic::Load;
 
 const LOADS: [Load; 2] = [
@@ -73,7 +74,10 @@ impl Sleeper {
         self.freeze().await;
         self.bench.inject(meanwhile).await;
         self.slept.set(self.slept.get() + seconds);
-        self.shim.jump(self.slept.get(), 0);
+        self.shim.jump(Jump {
+            boot_time: self.slept.get(),
+            ..Jump::default()
+        });
         self.thaw();
         self.bench
             .daemon
@@ -93,10 +97,7 @@ impl Sleeper {
                 stat.rsplit_once(") ").is_some_and(|(_, rest)| rest.starts_with('T'))
             })
         };
-        let mut ticks = tokio::time::interval(Duration::from_millis(1));
-        while !stands() {
-            ticks.tick().await;
-        }
+        assert!(comes_true(async || stands()).await, "it does not stand still");
     }
 
     fn thaw(&self) {
@@ -246,7 +247,10 @@ async fn wall_clock_jump(seconds: i64) {
     bench.attached().await;
     let transfer = bench.transfer(LOADS.to_vec()).await;
     bench.moved(THIRD / 2).await;
-    sleeper.shim.jump(0, seconds);
+    sleeper.shim.jump(Jump {
+        wall_clock: seconds,
+        ..Jump::default()
+    });
     bench.moved(THIRD).await;
     let session = sleeper.session().await;
     assert_eq!((session.figures.drops, session.attempts), (0, 0), "{session:?}");
@@ -265,7 +269,7 @@ async fn wall_clock_jump(seconds: i64) {
             "its deadlines are as before"
         );
         // NTP puts it right; or the user does.
-        sleeper.shim.jump(0, 0);
+        sleeper.shim.jump(Jump::default());
     }
     bench.finish(transfer).await;
     let session = sleeper.session().await;
@@ -286,16 +290,24 @@ async fn wall_clock_set_a_day_back() {
 /// The process stands still and the clocks go on together, as in a machine that swaps or a debugger.
 #[tokio::test]
 async fn standing_still_for_8_seconds_in_mid_transfer() {
-    let bench = Bench::start(crate::QUICK).await;
+    let Some(sleeper) = Sleeper::start(Config::default(), crate::QUICK).await else {
+        return;
+    };
+    let bench = &sleeper.bench;
     bench.attached().await;
     let transfer = bench.transfer(LOADS.to_vec()).await;
     bench.moved(THIRD).await;
-    bench.daemon.signal(Signal::STOP).unwrap();
+    sleeper.freeze().await;
     // Longer than every ping and probe: what the clock shows afterwards looks like a dead link.
-    tokio::time::sleep(Duration::from_secs(8)).await;
-    bench.daemon.signal(Signal::CONT).unwrap();
+    sleeper.shim.jump(Jump {
+        boot_time: 8,
+        wall_clock: 8,
+        monotonic: 8,
+    });
+    sleeper.thaw();
     bench.finish(transfer).await;
     let session = bench.daemon.session().await.unwrap();
     assert!(session.figures.drops <= 1, "{session:?}");
     assert!(bench.simulator.calls().resume <= 1, "no burst");
+    assert!(!bench.daemon.log().contains(SLEPT), "{}", bench.daemon.log());
 }

@@ -9,6 +9,15 @@ use crate::support::skipped;
 
 const SOURCE: &str = include_str!("clock-jump.c");
 
+/// How many seconds each clock is ahead.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Jump {
+    pub(super) boot_time: i64,
+    pub(super) wall_clock: i64,
+    /// Without it the machine has slept; with it the process stood still.
+    pub(super) monotonic: i64,
+}
+
 /// The built library and the file that says how far the clocks have jumped.
 pub(super) struct Shim {
     directory: TempDir,
@@ -19,7 +28,7 @@ impl Shim {
     pub(super) fn build() -> Option<Self> {
         let directory = tempfile::Builder::new().prefix("autossm-").tempdir().unwrap();
         let shim = Self { directory };
-        shim.jump(0, 0);
+        shim.jump(Jump::default());
         let source = shim.path("clock-jump.c");
         std::fs::write(&source, SOURCE).unwrap();
         let built = Command::new("cc")
@@ -38,10 +47,15 @@ impl Shim {
     }
 
     /// From now on the daemon's clocks are so many seconds ahead of the real ones.
-    pub(super) fn jump(&self, boot_time: i64, wall_clock: i64) {
+    pub(super) fn jump(&self, jump: Jump) {
+        let Jump {
+            boot_time,
+            wall_clock,
+            monotonic,
+        } = jump;
         // Replaced in one step: nobody reads half of it.
         let new = self.path("new");
-        std::fs::write(&new, format!("{boot_time} {wall_clock}\n")).unwrap();
+        std::fs::write(&new, format!("{boot_time} {wall_clock} {monotonic}\n")).unwrap();
         std::fs::rename(new, self.path("jump")).unwrap();
     }
 

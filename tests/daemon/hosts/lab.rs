@@ -16,8 +16,8 @@ use tokio::time::Instant;
 use super::front;
 use crate::support::daemon::{Daemon, PATIENCE};
 use crate::support::pattern::Tally;
-use crate::support::skipped;
 use crate::support::traffic::{Destination, Load, exchange_over};
+use crate::support::{comes_true, skipped};
 
 /// Set in the process that is in a namespace of its own already.
 const INSIDE: &str = "AUTOSSM_TEST_INSIDE_NAMESPACE";
@@ -70,7 +70,7 @@ const LOADS: [Load; 2] = [
         pace: 20_000,
     },
 ];
-const ALL: u64 = 2_102_000;
+pub(super) const ALL: u64 = 2_102_000;
 
 /// Runs `test` inside namespaces of its own, in a second process of this same program.
 pub(super) fn two_hosts<F: Future<Output = ()>>(name: &str, test: impl FnOnce(Lab) -> F) {
@@ -238,6 +238,14 @@ impl Lab {
             .unwrap()
     }
 
+    /// Waits until a transfer has moved so many bytes, both ways together.
+    pub(super) async fn moved(&self, bytes: u64) {
+        use std::sync::atomic::Ordering::Relaxed;
+        let progress = &self.destination.progress;
+        let moved = async || progress.up.load(Relaxed) + progress.down.load(Relaxed) >= bytes;
+        assert!(comes_true(moved).await, "it stands still; log:\n{}", self.daemon.log());
+    }
+
     /// Moves bytes both ways; `meanwhile` happens when a third of them has gone through. Every byte must come.
     pub(super) async fn transfer(&self, meanwhile: impl Future<Output = ()>) {
         let progress = &self.destination.progress;
@@ -251,14 +259,7 @@ impl Lab {
             assert!(tally.is_exact(), "download {tally:?}");
         };
         let third = async {
-            let moved = || {
-                use std::sync::atomic::Ordering::Relaxed;
-                progress.up.load(Relaxed) + progress.down.load(Relaxed)
-            };
-            let mut ticks = tokio::time::interval(Duration::from_millis(5));
-            while moved() < ALL / 3 {
-                ticks.tick().await;
-            }
+            self.moved(ALL / 3).await;
             meanwhile.await;
         };
         let moved = async { tokio::join!(load(LOADS[0]), load(LOADS[1]), third) };

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use autossm_proto::session::DropCause;
 
-use self::lab::{Lab, SERVICE, now, took, two_hosts};
+use self::lab::{ALL, Lab, SERVICE, now, took, two_hosts};
 
 /// Noticing a silence under traffic takes 5 s by design; the rest is for a busy machine.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -106,7 +106,7 @@ mod inside {
         lab.transfer(async {
             lab.client("nft add rule inet lab out numgen random mod 100 < 20 drop");
             lab.client("nft add rule inet lab in numgen random mod 100 < 20 drop");
-            tokio::time::sleep(Duration::from_secs(6)).await;
+            lab.moved(ALL / 2).await;
             lab.client("nft flush ruleset");
         })
         .await;

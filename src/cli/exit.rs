@@ -6,6 +6,7 @@ use crate::config::{LoadError, PathError};
 use crate::control::ClientError;
 use crate::daemon::DaemonError;
 use crate::logging::LoggingError;
+use crate::status::ProxyEndKind;
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +36,19 @@ pub enum Exit {
 }
 
 impl Exit {
+    /// Of a command whose connection to a session has ended so. [`ProxyEndKind::Closed`] alone is no failure: there must be a
+    /// cause as well.
+    pub(super) const fn of_end(end: ProxyEndKind) -> Self {
+        match end {
+            ProxyEndKind::Closed | ProxyEndKind::Lost | ProxyEndKind::Unreachable | ProxyEndKind::Stopped => {
+                Self::Temporary
+            }
+            ProxyEndKind::Refused | ProxyEndKind::TargetOffline => Self::Unavailable,
+            ProxyEndKind::LoginNeeded => Self::LoginNeeded,
+            ProxyEndKind::Denied | ProxyEndKind::Rejected => Self::Failure,
+        }
+    }
+
     /// The number.
     pub const fn code(self) -> u8 {
         match self {

@@ -88,13 +88,8 @@ fn say(args: &ProxyArgs, end: &ProxyEnd) -> Exit {
     if !end.cause.is_empty() {
         output::complain(&format!("{}: {}", args.target, output::sanitise(&end.cause)));
     }
-    match end.end {
-        ProxyEndKind::Closed if end.cause.is_empty() => Exit::Done,
-        ProxyEndKind::Closed | ProxyEndKind::Lost | ProxyEndKind::Unreachable | ProxyEndKind::Stopped => {
-            Exit::Temporary
-        }
-        ProxyEndKind::Refused | ProxyEndKind::TargetOffline => Exit::Unavailable,
-        ProxyEndKind::LoginNeeded => Exit::LoginNeeded,
-        ProxyEndKind::Denied | ProxyEndKind::Rejected => Exit::Failure,
+    if end.end == ProxyEndKind::Closed && end.cause.is_empty() {
+        return Exit::Done;
     }
+    Exit::of_end(end.end)
 }

@@ -16,7 +16,6 @@ use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use autossm_proto::session::Phase;
 use autossm_sim::Simulator;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -73,10 +72,7 @@ async fn run() {
         let daemon = Daemon::start(Path::new(env!("CARGO_BIN_EXE_autossm")), &[], &text)
             .await
             .unwrap();
-        daemon
-            .wait_until("attached", |session| session.phase == Phase::Attached)
-            .await
-            .unwrap();
+        daemon.attached().await.unwrap();
         let pid = daemon.pid().unwrap();
         let idle = resident(pid);
         let before = cpu(pid);

@@ -12,7 +12,6 @@ mod transcript;
 
 use std::path::Path;
 
-use autossm_proto::session::Phase;
 use autossm_sim::Simulator;
 
 use support::daemon::{Daemon, config};
@@ -27,9 +26,6 @@ async fn attached(more: &str) -> (Simulator, Daemon) {
     let simulator = Simulator::start(autossm_sim::Config::default()).await.unwrap();
     let text = config(&simulator.endpoint_url(), 80, more);
     let daemon = Daemon::start(program(), &[], &text).await.unwrap();
-    daemon
-        .wait_until("attached", |session| session.phase == Phase::Attached)
-        .await
-        .unwrap();
+    daemon.attached().await.unwrap();
     (simulator, daemon)
 }

@@ -75,10 +75,7 @@ async fn the_connection_of_a_killed_daemon_goes_on_with_another() {
     first.signal(Signal::KILL).unwrap();
     drop(first.ended().await.unwrap());
     let second = successor(&simulator, port, &session_id(&simulator).await).await;
-    second
-        .wait_until("attached", |session| session.phase == Phase::Attached)
-        .await
-        .unwrap();
+    second.attached().await.unwrap();
     let mut client = TcpStream::connect(second.listener().await.unwrap()).await.unwrap();
     client.write_all(b"once and only once").await.unwrap();
     let mut came = [0; 18];
@@ -104,10 +101,7 @@ async fn the_connection_of_a_killed_daemon_goes_on_with_another() {
 async fn what_cannot_be_taken_over_is_left_alone() {
     let simulator = Simulator::start(autossm_sim::Config::default()).await.unwrap();
     let first = daemon(&config(&simulator.endpoint_url(), 9, "")).await;
-    first
-        .wait_until("attached", |session| session.phase == Phase::Attached)
-        .await
-        .unwrap();
+    first.attached().await.unwrap();
     let forward = session_id(&simulator).await;
     for (session_id, why) in [
         (

@@ -71,10 +71,7 @@ async fn daemon(address: &str, config: &str) -> Daemon {
     let daemon = Daemon::with(program, &[], &["--log", "debug"], &environment, config)
         .await
         .unwrap();
-    daemon
-        .wait_until("attached", |session| session.phase == Phase::Attached)
-        .await
-        .unwrap();
+    daemon.attached().await.unwrap();
     daemon
 }
 
@@ -176,8 +173,5 @@ async fn without_a_bus_nothing_is_shown_and_nothing_is_wrong() {
         .await
         .unwrap();
     daemon.client().reconnect_all().await.unwrap();
-    daemon
-        .wait_until("attached", |session| session.phase == Phase::Attached)
-        .await
-        .unwrap();
+    daemon.attached().await.unwrap();
 }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use autossm_proto::session::Phase;
 use autossm_sim::Simulator;
 use tokio::net::TcpStream;
 
@@ -24,8 +23,7 @@ async fn through_a_shell(prelude: &str, more: &str) -> (Simulator, Destination, 
 }
 
 async fn moves_bytes(destination: &Destination, daemon: &Daemon) {
-    let attached = |session: &autossm::status::SessionStatus| session.phase == Phase::Attached;
-    daemon.wait_until("attached", attached).await.unwrap();
+    daemon.attached().await.unwrap();
     let load = Load {
         key: 1,
         up: 100_000,

@@ -93,10 +93,7 @@ async fn a_wake_up_told_by_logind_asks_for_a_sign_of_life() {
     let Some(bus) = Bus::start().await else { return };
     let simulator = Simulator::start(autossm_sim::Config::default()).await.unwrap();
     let daemon = bus.daemon(&config(&simulator.endpoint_url(), 80, "")).await;
-    daemon
-        .wait_until("attached", |session| session.phase == Phase::Attached)
-        .await
-        .unwrap();
+    daemon.attached().await.unwrap();
     let fault = LinkFault::Traffic(Disturbance::new(Traffic::Stall));
     let (session, side) = (None, Side::Client);
     simulator.inject(Fault::Link { session, side, fault }).await.unwrap();

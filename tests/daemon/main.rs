@@ -34,7 +34,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use autossm_proto::session::Phase;
 use autossm_sim::Fault;
 use autossm_sim::Simulator;
 use tokio::net::TcpStream;
@@ -84,10 +83,7 @@ impl Bench {
     }
 
     async fn attached(&self) {
-        self.daemon
-            .wait_until("attached", |session| session.phase == Phase::Attached)
-            .await
-            .unwrap();
+        self.daemon.attached().await.unwrap();
     }
 
     async fn inject(&self, faults: impl IntoIterator<Item = Fault>) {

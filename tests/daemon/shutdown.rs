@@ -52,8 +52,7 @@ async fn ends_with_a_backlog(traffic: Traffic, bytes: usize) -> (usize, String) 
     let daemon = Daemon::start(Path::new(env!("CARGO_BIN_EXE_autossm")), &[], &text)
         .await
         .unwrap();
-    let attached = |session: &autossm::status::SessionStatus| session.phase == Phase::Attached;
-    daemon.wait_until("attached", attached).await.unwrap();
+    daemon.attached().await.unwrap();
     let mut client = TcpStream::connect(daemon.listener().await.unwrap()).await.unwrap();
     client.write_all(b"!").await.unwrap();
     let (mut arrived, _) = destination.accept().await.unwrap();

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use autossm_proto::session::Phase;
 use autossm_sim::{Config, Fault, Simulator};
 use tokio::net::TcpStream;
 use tokio::task::JoinSet;
@@ -190,10 +189,7 @@ impl Bench {
         let daemon = Daemon::start(Path::new(env!("CARGO_BIN_EXE_autossm")), &[], &text)
             .await
             .unwrap();
-        daemon
-            .wait_until("attached", |session| session.phase == Phase::Attached)
-            .await
-            .unwrap();
+        daemon.attached().await.unwrap();
         Self { far, daemon }
     }
 

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use autossm_proto::session::Phase;
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::bench::{Far, PATIENCE};
@@ -51,10 +50,7 @@ impl Path10 {
             &format!("payload_limit = {payload}\n"),
         );
         let daemon = Daemon::start(autossm, &[], &text).await.unwrap();
-        daemon
-            .wait_until("attached", |session| session.phase == Phase::Attached)
-            .await
-            .unwrap();
+        daemon.attached().await.unwrap();
         daemon
     }
 

@@ -14,12 +14,12 @@ mod programs;
 mod stream;
 #[path = "../support/mod.rs"]
 mod support;
+mod sweep;
 mod user;
 
 use std::path::{Path, PathBuf};
 
 use autossm::status::SessionStatus;
-use autossm_proto::session::Phase;
 use autossm_sim::{Config, Fault, LinkFault, Port, PortFault, Side, Simulator};
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -58,8 +58,7 @@ impl Bench {
     }
 
     async fn attached(&self) -> SessionStatus {
-        let attached = |session: &SessionStatus| session.phase == Phase::Attached;
-        self.daemon.wait_until("attached", attached).await.unwrap()
+        self.daemon.attached().await.unwrap()
     }
 
     async fn inject(&self, fault: Fault) {

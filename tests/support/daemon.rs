@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use autossm::control::Client;
 use autossm::status::SessionStatus;
+use autossm_proto::session::Phase;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::process::{Child, Command};
 
@@ -135,6 +136,12 @@ impl Daemon {
             .into_iter()
             .next()
             .context("the daemon holds no session")
+    }
+
+    /// Waits until the first session is attached.
+    pub(crate) async fn attached(&self) -> anyhow::Result<SessionStatus> {
+        self.wait_until("attached", |session| session.phase == Phase::Attached)
+            .await
     }
 
     /// Waits until the first session looks as described.

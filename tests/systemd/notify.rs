@@ -119,8 +119,7 @@ async fn sigusr2_ends_the_daemon_and_terminates_what_would_be_left() {
     let program = Path::new(env!("CARGO_BIN_EXE_autossm"));
     let text = config(&simulator.endpoint_url(), 80, "on_exit = \"detach\"\n");
     let daemon = Daemon::start(program, &[], &text).await.unwrap();
-    let attached = |session: &autossm::status::SessionStatus| session.phase == Phase::Attached;
-    daemon.wait_until("attached", attached).await.unwrap();
+    daemon.attached().await.unwrap();
     daemon.signal(Signal::USR2).unwrap();
     let (code, log) = daemon.ended().await.unwrap();
     assert_eq!(code, Some(0), "{log}");

@@ -5,7 +5,6 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use autossm_proto::session::Phase;
 use autossm_sim::Simulator;
 
 use crate::machine::text;
@@ -230,9 +229,6 @@ async fn runs(root: &Root) {
     let daemon = Daemon::start(&program, &[], &config(&simulator.endpoint_url(), 80, ""))
         .await
         .unwrap();
-    daemon
-        .wait_until("attached", |session| session.phase == Phase::Attached)
-        .await
-        .unwrap();
+    daemon.attached().await.unwrap();
     assert_eq!(daemon.terminate().await.unwrap(), Some(0));
 }

@@ -105,27 +105,10 @@ fn say(session: &str, ended: Ended) -> Exit {
 
 fn over(session: &str, end: &ProxyEnd) -> Exit {
     let cause = output::sanitise(&end.cause);
-    match end.end {
-        ProxyEndKind::Closed if cause.is_empty() => {
-            output::complain(&format!("{session}: the shell has ended"));
-            return Exit::Done;
-        }
-        ProxyEndKind::Closed
-        | ProxyEndKind::Refused
-        | ProxyEndKind::LoginNeeded
-        | ProxyEndKind::Denied
-        | ProxyEndKind::TargetOffline
-        | ProxyEndKind::Rejected
-        | ProxyEndKind::Unreachable
-        | ProxyEndKind::Lost
-        | ProxyEndKind::Stopped => output::complain(&format!("{session}: {cause}")),
+    if end.end == ProxyEndKind::Closed && cause.is_empty() {
+        output::complain(&format!("{session}: the shell has ended"));
+        return Exit::Done;
     }
-    match end.end {
-        ProxyEndKind::Closed | ProxyEndKind::Lost | ProxyEndKind::Unreachable | ProxyEndKind::Stopped => {
-            Exit::Temporary
-        }
-        ProxyEndKind::Refused | ProxyEndKind::TargetOffline => Exit::Unavailable,
-        ProxyEndKind::LoginNeeded => Exit::LoginNeeded,
-        ProxyEndKind::Denied | ProxyEndKind::Rejected => Exit::Failure,
-    }
+    output::complain(&format!("{session}: {cause}"));
+    Exit::of_end(end.end)
 }

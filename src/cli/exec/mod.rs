@@ -147,20 +147,10 @@ fn say(args: &ExecArgs, ended: Ended) -> Exit {
 
 fn why(end: &ProxyEnd) -> String {
     let cause = output::sanitise(&end.cause);
-    match end.end {
-        ProxyEndKind::Closed if cause.is_empty() => {
-            "the session has ended without an exit code: the connection was lost while the command ran (`--durable` is for \
-             that), or its document tells none"
-                .to_owned()
-        }
-        ProxyEndKind::Closed
-        | ProxyEndKind::Refused
-        | ProxyEndKind::LoginNeeded
-        | ProxyEndKind::Denied
-        | ProxyEndKind::TargetOffline
-        | ProxyEndKind::Rejected
-        | ProxyEndKind::Unreachable
-        | ProxyEndKind::Lost
-        | ProxyEndKind::Stopped => cause,
+    if end.end == ProxyEndKind::Closed && cause.is_empty() {
+        return "the session has ended without an exit code: the connection was lost while the command ran (`--durable` is for \
+                that), or its document tells none"
+            .to_owned();
     }
+    cause
 }

@@ -1,5 +1,6 @@
 //! What every workload keeps for a local connection: what it has taken from it, and what it is to be given.
 
+mod only;
 mod output;
 mod stream;
 
@@ -7,7 +8,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-pub(crate) use output::Output;
+pub(crate) use only::Only;
 pub use stream::RestoredStream;
 pub(crate) use stream::{INPUT, Stream};
 

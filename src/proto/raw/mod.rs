@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::Timestamp;
-use crate::local::{INPUT, Output, RestoredStream, Stream, WorkloadEvent, WorkloadLimits};
+use crate::local::{Only, RestoredStream, Stream, WorkloadEvent, WorkloadLimits};
 use crate::session::{LocalId, ResetCause};
 
 /// The one stream's name in the journal; the multiplexer's begin with 3.
@@ -58,12 +58,7 @@ enum Parting {
 #[derive(Debug)]
 pub struct Raw {
     limits: WorkloadLimits,
-    /// The local connection, from its opening on; the first is the only one.
-    stream: Option<Stream>,
-    /// No connection is taken any more.
-    taken: bool,
-    /// What came before it.
-    early: Output,
+    only: Only,
     parting: Parting,
     /// The agent could not reach the destination.
     refused: bool,
@@ -77,9 +72,7 @@ impl Raw {
     pub fn new(limits: WorkloadLimits) -> Self {
         Self {
             limits,
-            stream: None,
-            taken: false,
-            early: Output::default(),
+            only: Only::default(),
             parting: Parting::NotYet,
             refused: false,
             events: VecDeque::new(),
@@ -90,8 +83,7 @@ impl Raw {
     /// Goes on where a journal ends; `next_number` is the number of the session's next message.
     pub fn restore(limits: WorkloadLimits, restored: RestoredRaw, next_number: u64, now: Timestamp) -> Self {
         let mut raw = Self {
-            taken: restored.taken,
-            early: restored.early.into_iter().collect(),
+            only: Only::restored(restored.taken, restored.early),
             parting: restored.parted.map_or(Parting::NotYet, Parting::Told),
             ..Self::new(limits)
         };
@@ -111,7 +103,7 @@ impl Raw {
         if stream.room() > 0 {
             raw.events.push_back(WorkloadEvent::Room { local: stream.local });
         }
-        raw.stream = Some(stream);
+        raw.only.stream = Some(stream);
         raw.hand_over();
         if ended {
             raw.handle_far_end(true);
@@ -121,14 +113,9 @@ impl Raw {
 
     /// Gives the session to a local connection; none but the first gets it.
     pub fn open(&mut self, local: LocalId, now: Timestamp) -> Option<u32> {
-        if std::mem::replace(&mut self.taken, true) {
+        if !self.only.open(local, now) {
             return None;
         }
-        let mut stream = Stream::new(local, now);
-        stream.opened = true;
-        stream.received = u64::try_from(self.early.untaken()).unwrap_or(u64::MAX);
-        stream.output = std::mem::take(&mut self.early);
-        self.stream = Some(stream);
         self.events.push_back(WorkloadEvent::Room { local });
         self.hand_over();
         Some(RAW_STREAM)
@@ -136,21 +123,17 @@ impl Raw {
 
     /// Whether a local connection has ever had the session.
     pub const fn is_taken(&self) -> bool {
-        self.taken
+        self.only.is_taken()
     }
 
     /// The local connection, if it has not been told its end and does not know it by itself.
     pub fn local(&self) -> Option<LocalId> {
-        let open = self
-            .stream
-            .as_ref()
-            .filter(|stream| !stream.told && !stream.local_reset);
-        open.map(|stream| stream.local)
+        self.only.local()
     }
 
     /// Whether a connection is open, or its end not yet known to the agent.
     pub const fn is_open(&self) -> bool {
-        self.stream.is_some()
+        self.only.stream.is_some()
     }
 
     /// Whether the agent knows that the connection is over: the session has no more use.
@@ -160,33 +143,22 @@ impl Raw {
 
     /// Bytes it would take from its local connection now.
     pub fn room(&self, local: LocalId) -> usize {
-        let stream = self.stream.as_ref().filter(|stream| stream.local == local);
-        stream.map_or(0, Stream::room)
+        self.only.room(local)
     }
 
     /// Whether the local connection leaves so much untaken that reading must stop.
     pub fn is_full(&self) -> bool {
-        let untaken = self.stream.as_ref().map_or(0, |stream| stream.output.untaken());
-        untaken.saturating_add(self.early.untaken()) >= self.limits.per_stream
+        self.only.untaken() >= self.limits.per_stream
     }
 
     /// Takes bytes of the local connection; says whether they belong to the session.
     pub fn handle_local_data(&mut self, local: LocalId, bytes: Bytes, now: Timestamp) -> bool {
-        let Some(stream) = self.stream_of(local) else {
-            return false;
-        };
-        if stream.local_reset || stream.local_eof || stream.told || bytes.is_empty() {
-            return false;
-        }
-        stream.touch(now);
-        stream.take_input(bytes);
-        stream.starved = true;
-        true
+        self.only.handle_local_data(local, bytes, now)
     }
 
     /// The local side has closed its half; says whether that is news.
     pub fn handle_local_eof(&mut self, local: LocalId, now: Timestamp) -> bool {
-        let Some(stream) = self.stream_of(local) else {
+        let Some(stream) = self.only.get(local) else {
             return false;
         };
         if std::mem::replace(&mut stream.local_eof, true) || stream.local_reset {
@@ -199,14 +171,9 @@ impl Raw {
 
     /// The local side is gone: what was not sent is dropped, the agent is told; says whether that is news.
     pub fn handle_local_reset(&mut self, local: LocalId) -> bool {
-        let Some(stream) = self.stream_of(local) else {
-            return false;
-        };
-        if std::mem::replace(&mut stream.local_reset, true) {
+        if !self.only.handle_local_reset(local) {
             return false;
         }
-        stream.drop_input();
-        stream.output.clear();
         if !matches!(self.parting, Parting::Told(_)) {
             self.parting = Parting::Due;
         }
@@ -215,7 +182,7 @@ impl Raw {
 
     /// The local side has written so many of the bytes it was handed; says whether it is known.
     pub fn handle_local_written(&mut self, local: LocalId, bytes: usize) -> bool {
-        let Some(stream) = self.stream_of(local) else {
+        let Some(stream) = self.only.get(local) else {
             return false;
         };
         stream.output.handle_written(bytes);
@@ -228,19 +195,19 @@ impl Raw {
         let before = std::mem::replace(&mut self.acknowledged, oldest_unacknowledged);
         if self.parting == Parting::HeldBack
             && before != oldest_unacknowledged
-            && let Some(stream) = &mut self.stream
+            && let Some(stream) = &mut self.only.stream
             && stream.handle_acknowledged(&(before..oldest_unacknowledged), open, now)
         {
             self.parting = Parting::Due;
         }
         if self.is_over() {
-            self.stream = None;
+            self.only.stream = None;
         }
     }
 
     /// Answers can come again, or the agent is still sending old ones: until now, silence meant nothing.
     pub const fn handle_late(&mut self, now: Timestamp) {
-        if let (Parting::HeldBack, Some(stream)) = (self.parting, &mut self.stream) {
+        if let (Parting::HeldBack, Some(stream)) = (self.parting, &mut self.only.stream) {
             stream.touch(now);
         }
     }
@@ -252,9 +219,9 @@ impl Raw {
 
     /// Takes the payload of an Output message from the agent.
     pub fn handle_payload(&mut self, payload: Bytes, now: Timestamp) {
-        let Some(stream) = &mut self.stream else {
-            if !self.taken {
-                self.early.push(payload);
+        let Some(stream) = &mut self.only.stream else {
+            if !self.only.is_taken() {
+                self.only.early.push(payload);
             }
             return;
         };
@@ -277,7 +244,7 @@ impl Raw {
         let Some(local) = self.local() else {
             return false;
         };
-        let Some(stream) = &mut self.stream else {
+        let Some(stream) = &mut self.only.stream else {
             return false;
         };
         stream.told = true;
@@ -299,15 +266,11 @@ impl Raw {
 
     /// Builds the next message, which gets this number.
     pub fn build(&mut self, next_number: u64) -> Option<RawMessage> {
-        let stream = self.stream.as_mut()?;
-        if let Some(bytes) = stream.next_input(self.limits.payload) {
-            stream.last_number = Some(next_number);
-            if stream.starved && stream.room() >= INPUT / 2 {
-                stream.starved = false;
-                self.events.push_back(WorkloadEvent::Room { local: stream.local });
-            }
+        if let Some((bytes, roomy)) = self.only.next_input(self.limits.payload, next_number) {
+            self.events.extend(roomy.map(|local| WorkloadEvent::Room { local }));
             return Some(RawMessage::Input(bytes));
         }
+        let stream = self.only.stream.as_mut()?;
         if self.parting != Parting::Due {
             return None;
         }
@@ -320,7 +283,11 @@ impl Raw {
 
     /// When the grace period of a held-back end is over, given the oldest unacknowledged number.
     pub fn end_at(&self, oldest_unacknowledged: u64) -> Option<Timestamp> {
-        let stream = self.stream.as_ref().filter(|_| self.parting == Parting::HeldBack)?;
+        let stream = self
+            .only
+            .stream
+            .as_ref()
+            .filter(|_| self.parting == Parting::HeldBack)?;
         stream.end_due(oldest_unacknowledged, self.limits.fin_grace)
     }
 
@@ -328,7 +295,7 @@ impl Raw {
     /// releases the end, unless something comes before.
     pub fn handle_timeout(&mut self, oldest_unacknowledged: u64, next_number: u64, now: Timestamp) -> bool {
         let due = self.end_at(oldest_unacknowledged).is_some_and(|at| at <= now);
-        if let Some(stream) = self.stream.as_mut().filter(|_| due) {
+        if let Some(stream) = self.only.stream.as_mut().filter(|_| due) {
             stream.fin_proof = Some(next_number);
         }
         due
@@ -339,12 +306,8 @@ impl Raw {
         self.events.pop_front()
     }
 
-    fn stream_of(&mut self, local: LocalId) -> Option<&mut Stream> {
-        self.stream.as_mut().filter(|stream| stream.local == local)
-    }
-
     fn hand_over(&mut self) {
-        let Some(stream) = self.stream.as_mut().filter(|stream| !stream.told) else {
+        let Some(stream) = self.only.stream.as_mut().filter(|stream| !stream.told) else {
             return;
         };
         while let Some(bytes) = stream.output.poll() {

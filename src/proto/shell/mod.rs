@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use crate::Timestamp;
-use crate::local::{INPUT, Output, RestoredStream, Stream, WorkloadEvent, WorkloadLimits};
+use crate::local::{Only, RestoredStream, Stream, WorkloadEvent, WorkloadLimits};
 use crate::session::{LocalId, ResetCause};
 use crate::wire::SizeBody;
 
@@ -56,11 +56,8 @@ pub enum ShellMessage {
 #[derive(Debug)]
 pub struct Shell {
     limits: WorkloadLimits,
-    /// The local terminal, from its opening on; the first is the only one.
-    stream: Option<Stream>,
-    taken: bool,
-    /// What came before it.
-    early: Output,
+    /// The local terminal.
+    only: Only,
     /// Whose bytes those are that were not handed over yet, in order.
     runs: VecDeque<(Source, usize)>,
     /// The exit code, until it was told.
@@ -75,9 +72,7 @@ impl Shell {
     pub fn new(limits: WorkloadLimits, size: Option<SizeBody>) -> Self {
         Self {
             limits,
-            stream: None,
-            taken: false,
-            early: Output::default(),
+            only: Only::default(),
             runs: VecDeque::new(),
             exit: None,
             size,
@@ -89,8 +84,7 @@ impl Shell {
     /// Goes on where a journal ends; `next_number` is the number of the session's next message.
     pub fn restore(limits: WorkloadLimits, restored: RestoredShell, next_number: u64, now: Timestamp) -> Self {
         let mut shell = Self {
-            taken: restored.taken,
-            early: restored.early.into_iter().collect(),
+            only: Only::restored(restored.taken, restored.early),
             exit: restored.exit,
             size: restored.told,
             told: restored.told,
@@ -103,10 +97,10 @@ impl Shell {
             if stream.room() > 0 {
                 shell.events.push_back(WorkloadEvent::Room { local: stream.local });
             }
-            shell.stream = Some(stream);
+            shell.only.stream = Some(stream);
         }
         // The journal keeps whole runs; their beginning may have been written.
-        let untaken = shell.untaken();
+        let untaken = shell.only.untaken();
         last_runs(&mut shell.runs, untaken);
         shell.hand_over();
         shell
@@ -114,14 +108,9 @@ impl Shell {
 
     /// Gives the session to a local terminal; none but the first gets it.
     pub fn open(&mut self, local: LocalId, now: Timestamp) -> Option<u32> {
-        if std::mem::replace(&mut self.taken, true) {
+        if !self.only.open(local, now) {
             return None;
         }
-        let mut stream = Stream::new(local, now);
-        stream.opened = true;
-        stream.received = u64::try_from(self.early.untaken()).unwrap_or(u64::MAX);
-        stream.output = std::mem::take(&mut self.early);
-        self.stream = Some(stream);
         self.events.push_back(WorkloadEvent::Room { local });
         self.hand_over();
         Some(crate::raw::RAW_STREAM)
@@ -129,42 +118,32 @@ impl Shell {
 
     /// Whether a local terminal has ever had the session.
     pub const fn is_taken(&self) -> bool {
-        self.taken
+        self.only.is_taken()
     }
 
     /// The local terminal, if it has not been told the end and does not know it by itself.
     pub fn local(&self) -> Option<LocalId> {
-        let open = self
-            .stream
-            .as_ref()
-            .filter(|stream| !stream.told && !stream.local_reset);
-        open.map(|stream| stream.local)
+        self.only.local()
     }
 
     /// Whether a terminal is open.
     pub const fn is_open(&self) -> bool {
-        self.stream.is_some()
+        self.only.stream.is_some()
     }
 
     /// Whether nobody can want anything of the session any more: its terminal is gone.
     pub fn is_over(&self) -> bool {
-        self.stream.as_ref().is_some_and(|stream| stream.local_reset)
+        self.only.stream.as_ref().is_some_and(|stream| stream.local_reset)
     }
 
     /// Bytes it would take from its local terminal now.
     pub fn room(&self, local: LocalId) -> usize {
-        let stream = self.stream.as_ref().filter(|stream| stream.local == local);
-        stream.map_or(0, Stream::room)
+        self.only.room(local)
     }
 
     /// Whether the local terminal leaves so much untaken that reading must stop.
     pub fn is_full(&self) -> bool {
-        self.untaken() >= self.limits.per_stream
-    }
-
-    fn untaken(&self) -> usize {
-        let untaken = self.stream.as_ref().map_or(0, |stream| stream.output.untaken());
-        untaken.saturating_add(self.early.untaken())
+        self.only.untaken() >= self.limits.per_stream
     }
 
     /// The terminal has this size from now on.
@@ -174,35 +153,21 @@ impl Shell {
 
     /// Takes bytes that were typed; says whether they belong to the session.
     pub fn handle_local_data(&mut self, local: LocalId, bytes: Bytes, now: Timestamp) -> bool {
-        let Some(stream) = self.stream_of(local) else {
-            return false;
-        };
-        if stream.local_reset || stream.told || bytes.is_empty() {
-            return false;
-        }
-        stream.touch(now);
-        stream.take_input(bytes);
-        stream.starved = true;
-        true
+        self.only.handle_local_data(local, bytes, now)
     }
 
     /// The local terminal is gone; says whether that is news.
     pub fn handle_local_reset(&mut self, local: LocalId) -> bool {
-        let Some(stream) = self.stream_of(local) else {
-            return false;
-        };
-        if std::mem::replace(&mut stream.local_reset, true) {
+        if !self.only.handle_local_reset(local) {
             return false;
         }
-        stream.drop_input();
-        stream.output.clear();
         self.runs.clear();
         true
     }
 
     /// The local terminal has taken so many of the bytes it was handed; says whether it is known.
     pub fn handle_local_written(&mut self, local: LocalId, bytes: usize) -> bool {
-        let Some(stream) = self.stream_of(local) else {
+        let Some(stream) = self.only.get(local) else {
             return false;
         };
         stream.output.handle_written(bytes);
@@ -213,6 +178,7 @@ impl Shell {
     /// Takes bytes of the agent.
     pub fn handle_output(&mut self, source: Source, bytes: Bytes, now: Timestamp) {
         if self
+            .only
             .stream
             .as_ref()
             .is_some_and(|stream| stream.local_reset || stream.told)
@@ -220,13 +186,13 @@ impl Shell {
             return;
         }
         add_run(&mut self.runs, source, bytes.len());
-        match &mut self.stream {
+        match &mut self.only.stream {
             Some(stream) => {
                 stream.touch(now);
                 stream.take_output(bytes);
                 self.hand_over();
             }
-            None => self.early.push(bytes),
+            None => self.only.early.push(bytes),
         }
     }
 
@@ -242,7 +208,7 @@ impl Shell {
         let Some(local) = self.local() else {
             return false;
         };
-        let Some(stream) = &mut self.stream else {
+        let Some(stream) = &mut self.only.stream else {
             return false;
         };
         stream.told = true;
@@ -265,13 +231,8 @@ impl Shell {
             self.told = Some(size);
             return Some(ShellMessage::Size(size));
         }
-        let stream = self.stream.as_mut()?;
-        let bytes = stream.next_input(self.limits.payload)?;
-        stream.last_number = Some(next_number);
-        if stream.starved && stream.room() >= INPUT / 2 {
-            stream.starved = false;
-            self.events.push_back(WorkloadEvent::Room { local: stream.local });
-        }
+        let (bytes, roomy) = self.only.next_input(self.limits.payload, next_number)?;
+        self.events.extend(roomy.map(|local| WorkloadEvent::Room { local }));
         Some(ShellMessage::Input(bytes))
     }
 
@@ -280,12 +241,8 @@ impl Shell {
         self.events.pop_front()
     }
 
-    fn stream_of(&mut self, local: LocalId) -> Option<&mut Stream> {
-        self.stream.as_mut().filter(|stream| stream.local == local)
-    }
-
     fn hand_over(&mut self) {
-        let Some(stream) = self.stream.as_mut().filter(|stream| !stream.told) else {
+        let Some(stream) = self.only.stream.as_mut().filter(|stream| !stream.told) else {
             return;
         };
         let local = stream.local;

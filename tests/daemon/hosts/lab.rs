@@ -6,7 +6,6 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use autossm::status::SessionStatus;
-use autossm_proto::session::Phase;
 use autossm_sim::Simulator;
 use tempfile::TempDir;
 use tokio::net::UnixStream;
@@ -195,10 +194,7 @@ impl Lab {
     }
 
     pub(super) async fn attached(&self) -> SessionStatus {
-        self.daemon
-            .wait_until("attached", |session| session.phase == Phase::Attached)
-            .await
-            .unwrap()
+        self.daemon.attached().await.unwrap()
     }
 
     /// What the names lead to from now on.

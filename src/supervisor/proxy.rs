@@ -9,6 +9,7 @@ use autossm_proto::session::{CLOSED, FailureClass, LocalId, Phase, ResetCause};
 
 use super::handle::Ending;
 use super::task::Supervisor;
+use super::terminal::ShellFace;
 use crate::endpoint::LocalSocket;
 use crate::status::{ProxyEnd, ProxyEndKind, printable};
 
@@ -146,12 +147,17 @@ impl Supervisor<'_> {
         if self.proxied.over
             && self.farewell.is_none()
             && self.proxied.local.is_none_or(|local| !self.router.serves(local))
+            && self.shell.as_mut().is_none_or(ShellFace::is_drained)
         {
             self.leave_unasked(Ending::Terminate, now);
         }
     }
 
     fn note_proxy_end(&self, end: ProxyEndKind, cause: &str) {
+        // Who looks at a shell is told by its terminal, and asks no more.
+        if !self.is_proxied() {
+            return;
+        }
         let cause = printable(cause);
         let session = &self.keep.settings.name;
         tracing::debug!(session, ?end, cause, "the connection is over");

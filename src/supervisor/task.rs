@@ -92,7 +92,7 @@ enum Happening {
     Local(RouterNews),
     Link(LinkNews),
     Action(ActionNews),
-    Viewer(ViewerReport),
+    Viewer(Option<ViewerReport>),
     Network(NetworkChange),
     /// There may be credentials now.
     Login,

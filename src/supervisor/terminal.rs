@@ -39,8 +39,8 @@ pub(super) struct ShellFace {
     tick: Option<Timestamp>,
 }
 
-/// Waits for a viewer; forever without a terminal. Cancel safe.
-pub(super) async fn next_viewer(shell: &mut Option<ShellFace>) -> ViewerReport {
+/// Waits for a viewer, or for the end of what it was told; forever without a terminal. Cancel safe.
+pub(super) async fn next_viewer(shell: &mut Option<ShellFace>) -> Option<ViewerReport> {
     match shell {
         Some(shell) => shell.terminal.next().await,
         None => std::future::pending().await,
@@ -67,6 +67,11 @@ impl ShellFace {
 
     pub(super) async fn drained(&mut self) {
         self.terminal.drained().await;
+    }
+
+    /// Whether all have what they were told.
+    pub(super) fn is_drained(&mut self) -> bool {
+        self.terminal.is_drained()
     }
 
     fn type_in(&mut self, bytes: Bytes) {
@@ -140,8 +145,10 @@ impl Supervisor<'_> {
         }
     }
 
-    pub(super) fn handle_viewer(&mut self, report: ViewerReport, now: Timestamp) {
-        let Some(shell) = &mut self.shell else { return };
+    pub(super) fn handle_viewer(&mut self, report: Option<ViewerReport>, now: Timestamp) {
+        let (Some(shell), Some(report)) = (&mut self.shell, report) else {
+            return;
+        };
         if let Some(typed) = shell.terminal.take(report) {
             if shell.away.is_some() {
                 shell.typed += String::from_utf8_lossy(&typed).chars().count();

@@ -95,7 +95,7 @@ async fn several_may_look_and_the_smallest_decides() {
 async fn the_terminal_is_as_it_was_however_it_ends() {
     let bench = Bench::start().await;
     // A signal to the client.
-    for signal in [Signal::TERM, Signal::HUP] {
+    for signal in [Signal::TERM, Signal::HUP, Signal::INT, Signal::QUIT] {
         let mut user = bench.user(&["build"], (24, 80));
         let before = user.settings_before();
         user.reads("$ ").await;

@@ -313,3 +313,20 @@ async fn a_client_that_is_killed_leaves_no_session_behind() {
         bench.simulator.sessions().await
     );
 }
+
+/// The session ends long before its output was read.
+#[tokio::test]
+async fn a_reader_that_comes_late_gets_all_of_it() {
+    let bench = Bench::start().await;
+    let command = "head -c 2000000 /dev/zero | tr '\\0' x; exit 6";
+    let mut exec = bench.exec(&[], &[command]).spawn().unwrap();
+    let ended = async || {
+        let mut sessions = bench.simulator.sessions().await.into_iter();
+        sessions.any(|session| session.ended)
+    };
+    assert!(comes_true(ended).await, "the command does not end");
+    let mut stdout = Vec::new();
+    let read = exec.stdout.take().unwrap().read_to_end(&mut stdout).await;
+    assert_eq!((read.unwrap(), stdout), (2_000_000, vec![b'x'; 2_000_000]));
+    assert_eq!(exec.wait().await.unwrap().code(), Some(6));
+}

@@ -95,3 +95,35 @@ async fn megabytes_across_twenty_drops_are_exact() {
     assert!(session.figures.drops >= 20, "{}", session.figures.drops);
     assert_eq!(session.figures.starts, 1);
 }
+
+/// What is typed waits for the remote program, and that for its output to be read: neither may wait for the other here.
+#[tokio::test]
+async fn more_goes_in_than_anybody_keeps_while_it_comes_out_again() {
+    const BYTES: usize = 3_000_000;
+    let bench = Bench::start().await;
+    bench.attached().await;
+    let mut attach = Command::new(program())
+        .args(["attach", "build"])
+        .env_clear()
+        .envs(bench.daemon.environment())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let (mut input, mut output) = (attach.stdin.take().unwrap(), attach.stdout.take().unwrap());
+    let script = format!("stty raw -echo; echo be''gin; head -c {BYTES}; exit\n");
+    input.write_all(script.as_bytes()).await.unwrap();
+    let mut whole = Vec::new();
+    while !whole.ends_with(b"begin\n") {
+        let read = tokio::time::timeout(PATIENCE, output.read_buf(&mut whole)).await;
+        assert!(read.unwrap().unwrap() > 0, "{}", String::from_utf8_lossy(&whole));
+    }
+    whole.clear();
+    let typed = vec![b'y'; BYTES];
+    let both = async { tokio::join!(input.write_all(&typed), output.read_to_end(&mut whole)) };
+    let (written, read) = tokio::time::timeout(PATIENCE, both).await.unwrap();
+    assert_eq!((written.unwrap(), read.unwrap()), ((), BYTES));
+    assert!(whole == typed);
+    assert!(attach.wait().await.unwrap().success());
+}

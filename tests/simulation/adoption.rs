@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use autossm_proto::Timestamp;
 use autossm_proto::session::{
-    Command, Epoch, Event, Grant, Inbound, LocalId, Outcome, Phase, Purpose, ResumeGrant, Secret, Session,
-    SessionConfig, Transmit,
+    Command, Epoch, Event, Failure, FailureClass, Grant, Inbound, LocalId, Outcome, Phase, Purpose, ResumeGrant,
+    Secret, Session, SessionConfig, Transmit,
 };
 use bytes::Bytes;
 
@@ -99,6 +99,10 @@ struct World {
     /// Percent of the client's messages that vanish.
     loses: u64,
     ended: bool,
+    /// Until then no call arrives.
+    offline: Timestamp,
+    /// What ResumeSession answers in place of a token.
+    refusal: Option<Failure>,
 }
 
 impl World {
@@ -120,6 +124,8 @@ impl World {
             attached: None,
             loses: 0,
             ended: false,
+            offline: Timestamp::ZERO,
+            refusal: None,
         }
     }
 
@@ -223,6 +229,14 @@ impl World {
                 attempt, session_id, ..
             } => {
                 assert_eq!(session_id, "s-1");
+                let away = Failure {
+                    class: FailureClass::Network,
+                    text: "no route".to_owned(),
+                };
+                let away = (self.now < self.offline).then_some(away);
+                if let Some(failure) = away.or_else(|| self.refusal.clone()) {
+                    return self.after(self.delay, What::Outcome(Outcome::Failed { attempt, failure }));
+                }
                 let grant = ResumeGrant {
                     token: Some(token()),
                     stream_url: Some("wss://service".to_owned()),
@@ -377,4 +391,49 @@ fn what_cannot_be_taken_over_is_left_alone_with_a_reason() {
     untouched.agent.requested = true;
     let cause = refused(untouched);
     assert!(cause.contains("nothing was ever sent in it"), "{cause}");
+}
+
+/// The time in which the place must be found is that of a websocket: without network nothing is sought.
+#[test]
+fn a_drop_in_mid_search_and_a_long_outage_only_delay_it() {
+    let mut world = left_behind(11, false);
+    world.wait(Duration::from_secs(3));
+    let command = line("second");
+    let mut client = Client::new(&adopting(0), 3, VecDeque::from([command]), world.now);
+    world.run(&mut client, world.now.after(Duration::from_secs(60)), |client| {
+        client.session.snapshot().phase == Phase::Handshaking
+    });
+    world.offline = world.now.after(Duration::from_secs(300));
+    world.after(Duration::from_millis(1), What::Reset(world.websockets));
+    world.run(&mut client, world.now.after(Duration::from_secs(600)), |client| {
+        client.got.ends_with(&line("ran second"))
+    });
+    assert!(
+        client.got.ends_with(&line("ran second")),
+        "{:?}",
+        client.session.snapshot()
+    );
+}
+
+/// What no waiting mends is said at once, and the session stays whose it is.
+#[test]
+fn a_refusal_ends_an_adoption() {
+    for (class, phase) in [
+        (FailureClass::AccessDenied, Phase::Stopped),
+        (FailureClass::Rejected, Phase::Stopped),
+        (FailureClass::Credentials, Phase::AwaitingLogin),
+    ] {
+        let mut world = left_behind(11, false);
+        world.refusal = Some(Failure {
+            class,
+            text: "refused".to_owned(),
+        });
+        let mut client = Client::new(&adopting(1), 3, VecDeque::new(), world.now);
+        world.run(&mut client, world.now.after(Duration::from_secs(5)), |client| {
+            client.session.snapshot().phase == phase
+        });
+        let snapshot = client.session.snapshot();
+        assert_eq!((snapshot.phase, snapshot.cause.as_str()), (phase, "refused"));
+        assert!(!world.ended);
+    }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::os::unix::net::UnixStream as StdStream;
 use std::time::Duration;
 
-use bytes::BufMut;
+use bytes::{BufMut, BytesMut};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::net::unix::OwnedWriteHalf;
@@ -20,6 +20,11 @@ use crate::status::ProxyEnd;
 
 /// How long the last words may take to be shown once the connection is over.
 const LAST_WORDS: Duration = Duration::from_secs(10);
+/// How long the daemon may take for what was typed last.
+const LAST_KEYS: Duration = Duration::from_secs(1);
+
+/// Said to the daemon and not taken yet; with so much of it nothing more is read from the keyboard.
+const MOST_UNSENT: usize = 256 << 10;
 
 /// What is carried.
 #[derive(Debug)]
@@ -74,6 +79,7 @@ enum Happening {
     Typed(Option<Vec<u8>>),
     Came(io::Result<usize>),
     Written(io::Result<()>),
+    Sent(io::Result<usize>),
     Resized,
     /// Of the keyboard, with the byte that stands for it.
     Interrupt(u8),
@@ -83,6 +89,8 @@ enum Happening {
 /// One attached terminal, or pipe.
 struct Exchange {
     write: OwnedWriteHalf,
+    /// The daemon may take its time, while signals, escapes and output go on.
+    unsent: BytesMut,
     frames: Frames,
     output: Output,
     kind: Kind,
@@ -107,11 +115,12 @@ pub(in crate::cli) async fn exchange(stream: StdStream, first: &[u8], kind: Kind
     stream.set_nonblocking(true)?;
     let (mut read, write) = UnixStream::from_std(stream)?.into_split();
     let commands = matches!(kind, Kind::Command | Kind::Durable(_));
-    let mut signals = Signals::listen(commands)?;
+    let mut signals = Signals::listen(&kind)?;
     // What a command without a terminal reads is nothing.
     let mut input = if commands { None } else { Some(pipes::input()?) };
     let mut exchange = Exchange {
         write,
+        unsent: BytesMut::new(),
         frames: Frames::default(),
         output: Output::start()?,
         raw: if kind.is_terminal() { Some(Raw::enter()?) } else { None },
@@ -125,20 +134,21 @@ pub(in crate::cli) async fn exchange(stream: StdStream, first: &[u8], kind: Kind
     };
     exchange.frames.room().put_slice(first);
     let ended = loop {
-        if let Some(ended) = exchange.take_frames().await {
+        if let Some(ended) = exchange.take_frames() {
             break ended;
         }
         let reads = exchange.output.has_room() && exchange.end.is_none();
         let happening = tokio::select! {
             happening = signals.next() => happening,
             written = exchange.output.written() => Happening::Written(written),
+            sent = exchange.write.write_buf(&mut exchange.unsent), if !exchange.unsent.is_empty() => Happening::Sent(sent),
             came = read.read_buf(exchange.frames.room()), if reads => Happening::Came(came),
-            typed = next_input(&mut input) => Happening::Typed(typed),
+            typed = next_input(&mut input), if exchange.unsent.len() < MOST_UNSENT => Happening::Typed(typed),
         };
         if matches!(happening, Happening::Typed(None)) {
             input = None;
         }
-        if let Some(ended) = exchange.handle(happening).await {
+        if let Some(ended) = exchange.handle(happening) {
             break ended;
         }
     };
@@ -154,19 +164,19 @@ async fn next_input(input: &mut Option<mpsc::Receiver<Vec<u8>>>) -> Option<Vec<u
 }
 
 impl Exchange {
-    async fn handle(&mut self, happening: Happening) -> Option<Ended> {
+    fn handle(&mut self, happening: Happening) -> Option<Ended> {
         match happening {
             Happening::Signal(name) => Some(Ended::Signal(name)),
             // One that does not hear it must not hold up who asks again and again.
             Happening::Interrupt(_) if self.interrupts >= 2 => Some(Ended::Signal("SIGINT")),
             Happening::Interrupt(byte) => {
                 self.interrupts += 1;
-                self.say(&FromViewer::Input(vec![byte].into())).await;
+                self.say(&FromViewer::Input(vec![byte].into()));
                 None
             }
             Happening::Resized => {
                 let (rows, cols) = tty::size().filter(|_| self.raw.is_some())?;
-                self.say(&FromViewer::Size { rows, cols }).await;
+                self.say(&FromViewer::Size { rows, cols });
                 None
             }
             Happening::Written(Err(_)) => Some(Ended::Unread),
@@ -175,22 +185,27 @@ impl Exchange {
                     return Some(Ended::Over(end, self.exit));
                 }
                 if std::mem::take(&mut self.unshown) {
-                    self.say(&FromViewer::Shown).await;
+                    self.say(&FromViewer::Shown);
                 }
                 None
             }
-            Happening::Written(Ok(())) => None,
+            Happening::Written(Ok(())) | Happening::Sent(Ok(_)) => None,
+            // What the daemon has said before it went can still be read, and then its end.
+            Happening::Sent(Err(_)) => {
+                self.unsent.clear();
+                None
+            }
             Happening::Came(Ok(0) | Err(_)) => Some(Ended::Broken),
             Happening::Came(Ok(_)) => None,
             // A terminal that is gone; of a pipe only the input has ended.
             Happening::Typed(None) => self.raw.is_some().then_some(Ended::Detached),
-            Happening::Typed(Some(bytes)) => self.type_in(&bytes).await,
+            Happening::Typed(Some(bytes)) => self.type_in(&bytes),
         }
     }
 
-    async fn type_in(&mut self, bytes: &[u8]) -> Option<Ended> {
+    fn type_in(&mut self, bytes: &[u8]) -> Option<Ended> {
         if std::mem::take(&mut self.helping) {
-            self.say(&FromViewer::Redraw).await;
+            self.say(&FromViewer::Redraw);
         }
         let typed = if self.raw.is_some() {
             self.escapes.take(bytes)
@@ -199,9 +214,11 @@ impl Exchange {
         };
         for typed in typed {
             match typed {
-                Typed::Input(bytes) => self.say(&FromViewer::Input(bytes.into())).await,
+                Typed::Input(bytes) => self.say(&FromViewer::Input(bytes.into())),
                 Typed::Detach => return Some(Ended::Detached),
-                Typed::Redraw => self.say(&FromViewer::Redraw).await,
+                Typed::Redraw => self.say(&FromViewer::Redraw),
+                // A terminal that is busy can be asked again.
+                Typed::Help if !self.output.has_room() => {}
                 Typed::Help => {
                     self.helping = true;
                     self.output.write(Place::Stdout, HELP.into());
@@ -211,13 +228,12 @@ impl Exchange {
         None
     }
 
-    /// What the daemon has said before it went can still be read, and then its end.
-    async fn say(&mut self, frame: &FromViewer) {
-        drop(self.write.write_all(&frame.encode()).await);
+    fn say(&mut self, frame: &FromViewer) {
+        self.unsent.extend_from_slice(&frame.encode());
     }
 
     /// Hands out what the daemon has said, as far as it can be shown.
-    async fn take_frames(&mut self) -> Option<Ended> {
+    fn take_frames(&mut self) -> Option<Ended> {
         while self.output.has_room() && self.end.is_none() {
             let frame = match self.frames.next_told() {
                 Ok(Some(frame)) => frame,
@@ -226,9 +242,9 @@ impl Exchange {
             };
             match frame {
                 ToViewer::Frame(bytes) => self.show(&bytes),
-                ToViewer::Stdout(bytes) => self.stdout(&bytes).await,
+                ToViewer::Stdout(bytes) => self.stdout(&bytes),
                 ToViewer::Stderr(bytes) => self.output.write(Place::Stderr, bytes.to_vec()),
-                ToViewer::Exit { code, dropped } => self.take_exit(code, dropped).await,
+                ToViewer::Exit { code, dropped } => self.take_exit(code, dropped),
                 ToViewer::End(end) => self.end = Some(end),
             }
         }
@@ -240,7 +256,7 @@ impl Exchange {
         None
     }
 
-    async fn stdout(&mut self, bytes: &[u8]) {
+    fn stdout(&mut self, bytes: &[u8]) {
         let Kind::Durable(trailer) = &mut self.kind else {
             return self.output.write(Place::Stdout, bytes.to_vec());
         };
@@ -259,10 +275,10 @@ impl Exchange {
             changed,
             ..CommandExit::default()
         });
-        self.acknowledge().await;
+        self.acknowledge();
     }
 
-    async fn take_exit(&mut self, code: i32, dropped: bool) {
+    fn take_exit(&mut self, code: i32, dropped: bool) {
         if matches!(self.kind, Kind::Command | Kind::Interactive) {
             self.exit = Some(CommandExit {
                 code,
@@ -272,13 +288,13 @@ impl Exchange {
             });
         }
         if matches!(self.kind, Kind::Interactive) {
-            self.acknowledge().await;
+            self.acknowledge();
         }
     }
 
     /// The wrapper waits for this.
-    async fn acknowledge(&mut self) {
-        self.say(&FromViewer::Input("\n".into())).await;
+    fn acknowledge(&mut self) {
+        self.say(&FromViewer::Input("\n".into()));
     }
 
     fn show(&mut self, frame: &[u8]) {
@@ -297,6 +313,11 @@ impl Exchange {
             Ended::Signal(_) | Ended::Unread => Duration::ZERO,
             Ended::Detached | Ended::Over(..) | Ended::Broken => LAST_WORDS,
         };
+        // What was typed before it is not left behind.
+        let sent = tokio::time::timeout(patience.min(LAST_KEYS), self.write.write_all(&self.unsent)).await;
+        if !matches!(sent, Ok(Ok(()))) {
+            tracing::debug!("not all that was typed has reached the daemon");
+        }
         let output = &mut self.output;
         let shown = async { while !output.is_idle() && output.written().await.is_ok() {} };
         let writable = tokio::time::timeout(patience, shown).await.is_ok();
@@ -309,18 +330,23 @@ impl Exchange {
 
 /// The signals that matter here.
 struct Signals {
-    /// Of a command's keyboard: Ctrl-C and Ctrl-\\; a terminal is raw and passes them on as they are.
+    /// Ctrl-C and Ctrl-\\: a command gets them; a raw terminal passes the keys on as they are, and who sends it the signals
+    /// means the end. Pipes end by them as any program does.
     keyboard: Option<(Signal, Signal)>,
+    passed_on: bool,
     terminate: Signal,
     hangup: Signal,
     resize: Signal,
 }
 
 impl Signals {
-    fn listen(keyboard: bool) -> io::Result<Self> {
+    fn listen(kind: &Kind) -> io::Result<Self> {
+        let passed_on = matches!(kind, Kind::Command | Kind::Durable(_));
+        let keyboard = passed_on || kind.is_terminal();
         let keys = || Ok::<_, io::Error>((signal(SignalKind::interrupt())?, signal(SignalKind::quit())?));
         Ok(Self {
             keyboard: if keyboard { Some(keys()?) } else { None },
+            passed_on,
             terminate: signal(SignalKind::terminate())?,
             hangup: signal(SignalKind::hangup())?,
             resize: signal(SignalKind::window_change())?,
@@ -331,14 +357,15 @@ impl Signals {
         let keyboard = async {
             match &mut self.keyboard {
                 Some((interrupt, quit)) => tokio::select! {
-                    _ = interrupt.recv() => 0x03,
-                    _ = quit.recv() => 0x1c,
+                    _ = interrupt.recv() => (0x03, "SIGINT"),
+                    _ = quit.recv() => (0x1c, "SIGQUIT"),
                 },
                 None => std::future::pending().await,
             }
         };
+        let passed_on = self.passed_on;
         tokio::select! {
-            byte = keyboard => Happening::Interrupt(byte),
+            (byte, name) = keyboard => if passed_on { Happening::Interrupt(byte) } else { Happening::Signal(name) },
             _ = self.terminate.recv() => Happening::Signal("SIGTERM"),
             _ = self.hangup.recv() => Happening::Signal("SIGHUP"),
             _ = self.resize.recv() => Happening::Resized,

@@ -84,7 +84,13 @@ fn restore(writable: bool) {
         // A terminal that is gone cannot be put back.
         drop(written);
     }
-    if let Err(error) = tcsetattr(io::stdin(), OptionalActions::Drain, &before) {
+    let when = if writable {
+        OptionalActions::Drain
+    } else {
+        // What it does not take is not waited for.
+        OptionalActions::Now
+    };
+    if let Err(error) = tcsetattr(io::stdin(), when, &before) {
         tracing::debug!(%error, "the terminal cannot be put back");
     }
 }

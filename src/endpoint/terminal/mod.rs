@@ -108,12 +108,12 @@ impl Terminal {
         true
     }
 
-    /// Waits for a viewer. Cancel safe.
-    pub async fn next(&mut self) -> ViewerReport {
-        match self.reports.recv().await {
-            Some(report) => report,
-            // This holds a sender itself.
-            None => std::future::pending().await,
+    /// Waits for a viewer's word, or for the end of what it was told, which is none. Cancel safe.
+    pub async fn next(&mut self) -> Option<ViewerReport> {
+        tokio::select! {
+            // This holds a sender itself, so it never ends.
+            report = self.reports.recv() => report,
+            Some(_ended) = self.tasks.join_next() => None,
         }
     }
 
@@ -198,7 +198,7 @@ impl Terminal {
         self.viewers
             .retain(|_, viewer| viewer.view.is_some() || viewer.tell(word));
         if self.viewers.len() < before {
-            tracing::debug!("a viewer of a terminal does not read and is dropped");
+            tracing::debug!("a viewer of a terminal is gone");
             self.fit();
         }
     }
@@ -257,18 +257,73 @@ impl Terminal {
                 tracing::debug!("a viewer of a terminal is gone before it could be told the end");
             }
         }
+        // What nobody has taken of this session is nothing to the next one.
+        self.taken = self.received;
         self.model.reset();
         self.change += 1;
     }
 
     /// Waits until what all were told is on its way.
     pub async fn drained(&mut self) {
-        while self.tasks.join_next().await.is_some() {}
+        while !self.is_drained() {
+            // Who writes reports it, and waits until it is heard.
+            self.next().await;
+        }
     }
 
     /// Whether all tasks of viewers have ended.
     pub fn is_drained(&mut self) -> bool {
         while self.tasks.try_join_next().is_some() {}
         self.tasks.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+    use crate::status::ProxyEndKind;
+
+    /// However late it reads, and in however many pieces it came.
+    #[tokio::test]
+    async fn a_pipe_gets_all_and_then_the_end() {
+        let mut terminal = Terminal::new(0);
+        let (mut client, own) = UnixStream::pair().unwrap();
+        let request = ViewRequest {
+            raw: true,
+            ..ViewRequest::default()
+        };
+        assert!(terminal.attach(own, request));
+        let piece = Bytes::from_static(&[b'x'; 500]);
+        (0..5000).for_each(|_| terminal.stdout(&piece));
+        terminal.exit(3, false);
+        let end = ProxyEnd {
+            end: ProxyEndKind::Closed,
+            cause: String::new(),
+        };
+        terminal.end(&end, Timestamp::ZERO);
+        assert!(!terminal.is_drained(), "nobody has read it yet");
+        let (mut frames, mut bytes, mut last) = (Frames::default(), 0, Vec::new());
+        let read = async {
+            while client.read_buf(frames.room()).await.unwrap() > 0 {
+                while let Some(word) = frames.next_told().unwrap() {
+                    if let ToViewer::Stdout(more) = word {
+                        bytes += more.len();
+                    } else {
+                        last.push(word);
+                    }
+                }
+            }
+        };
+        let both = async { tokio::join!(read, terminal.drained()) };
+        tokio::time::timeout(Duration::from_secs(60), both).await.unwrap();
+        assert_eq!(bytes, 5000 * 500);
+        let exit = ToViewer::Exit {
+            code: 3,
+            dropped: false,
+        };
+        assert_eq!(last, [exit, ToViewer::End(end)]);
+        assert_eq!(terminal.take_written(), 0, "the next session's are others");
     }
 }

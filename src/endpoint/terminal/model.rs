@@ -58,8 +58,11 @@ impl Model {
 
     /// Nothing was ever drawn.
     pub(super) fn reset(&mut self) {
-        let (rows, cols) = self.size();
-        *self = Self::new(self.scrollback);
+        self.clear(self.size());
+    }
+
+    fn clear(&mut self, (rows, cols): (u16, u16)) {
+        self.drawing = LineDrawing::default();
         self.parser = Self::parser(rows, cols, self.scrollback);
     }
 
@@ -86,10 +89,10 @@ impl Model {
     /// A fault of the model's library must not end the session: the screen is lost then, and the next redraw of the program
     /// brings it back.
     fn guarded(&mut self, change: impl FnOnce(&mut Self)) {
+        let size = self.size();
         if catch_unwind(AssertUnwindSafe(|| change(self))).is_err() {
             tracing::error!("the terminal's model failed inside, its screen is empty now; please report this");
-            self.drawing = LineDrawing::default();
-            self.parser = Self::parser(ROWS, COLS, self.scrollback);
+            self.clear(size);
         }
     }
 

@@ -120,7 +120,11 @@ impl View {
         }
         let count = lines.len().min(usize::from(self.rows).saturating_sub(1));
         let shown = self.shown.iter().take(lines.len());
-        if lines.len() == count && shown.eq(lines.iter().map(|line| Some(line.clone())).collect::<Vec<_>>().iter()) {
+        if lines.len() == count
+            && shown
+                .map(Option::as_deref)
+                .eq(lines.iter().map(|line| Some(line.as_str())))
+        {
             // They are what the terminal has at its top.
             self.shown.drain(..count);
         } else {

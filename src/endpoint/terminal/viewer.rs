@@ -11,9 +11,6 @@ use super::model::Model;
 use super::view::View;
 use super::{FRAME, Frames, FromViewer, ToViewer, ViewRequest};
 
-/// Messages that may wait for a connection: as many pieces as the session hands out before they are reported, and some more.
-const QUEUE: usize = 1024;
-
 /// What a viewer's tasks tell.
 #[derive(Debug)]
 pub struct ViewerReport {
@@ -41,7 +38,8 @@ pub(super) struct Viewer {
     pub(super) ready: bool,
     /// The session's bytes up to here have reached a pipe.
     pub(super) written: u64,
-    words: mpsc::Sender<ToViewer>,
+    /// Frames go out one at a time, and the session hands out no more bytes than it may leave untaken.
+    words: mpsc::UnboundedSender<ToViewer>,
     reader: AbortHandle,
     /// What the last frame shows, and when it was sent.
     drawn: Option<(u64, Timestamp)>,
@@ -56,7 +54,11 @@ impl Viewer {
         tasks: &mut JoinSet<()>,
     ) -> Self {
         let (read, write) = stream.into_split();
-        let (words, queue) = mpsc::channel(QUEUE);
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "its bound is in bytes, and the session keeps it: as for the mailbox of a pump"
+        )]
+        let (words, queue) = mpsc::unbounded_channel();
         tasks.spawn(write_all(id, write, queue, reports.clone()));
         let reader = tasks.spawn(read_all(id, read, reading, reports));
         Self {
@@ -76,9 +78,9 @@ impl Viewer {
         self
     }
 
-    /// Never waits. False: it is gone, or as good as gone with so much unread.
+    /// Never waits. False: it is gone.
     pub(super) fn tell(&self, word: &ToViewer) -> bool {
-        self.words.try_send(word.clone()).is_ok()
+        self.words.send(word.clone()).is_ok()
     }
 
     pub(super) fn set_size(&mut self, rows: u16, cols: u16) {
@@ -131,7 +133,7 @@ impl Drop for Viewer {
 async fn write_all(
     viewer: u64,
     mut stream: OwnedWriteHalf,
-    mut words: mpsc::Receiver<ToViewer>,
+    mut words: mpsc::UnboundedReceiver<ToViewer>,
     reports: mpsc::Sender<ViewerReport>,
 ) {
     while let Some(word) = words.recv().await {

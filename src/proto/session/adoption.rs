@@ -38,6 +38,11 @@ impl Session {
         });
     }
 
+    /// There is no session yet, or one that was not taken over yet.
+    pub(super) fn is_not_begun(&self) -> bool {
+        self.live.as_ref().is_none_or(|live| live.channel.is_adopting())
+    }
+
     /// It cannot be taken over; whoever it belongs to keeps it.
     pub(super) fn refuse_adoption(&mut self, reason: &str, now: Timestamp) {
         self.end(&format!("the session cannot be taken over: {reason}"), false, now);

@@ -91,9 +91,11 @@ impl Session {
             .map_or(0, |live| live.channel.stream().send().backlog());
         if let Some(live) = &mut self.live {
             live.channel.handle_detached();
-        }
-        if let Some(live) = &mut self.live {
             live.activity.handle_down(now);
+            if live.channel.is_adopting() {
+                // The next websocket has its own time.
+                live.handshake_deadline = None;
+            }
         }
         let (mut held, mut noticed_after) = (false, Duration::ZERO);
         if let Work::Up(link) = &work {
@@ -270,12 +272,15 @@ impl Session {
                 self.end_gone(text, now);
                 return;
             }
-            FailureClass::Credentials
-            | FailureClass::AccessDenied
-            | FailureClass::TargetNotConnected
-            | FailureClass::Rejected
-                if self.config.once && self.live.is_none() =>
+            // A login may still come while another client's session lives; a refusal stays one.
+            FailureClass::Credentials | FailureClass::TargetNotConnected if self.config.once && self.live.is_none() => {
+                self.give_up(ResetCause::NotStarted(class), &text, now);
+                return;
+            }
+            FailureClass::AccessDenied | FailureClass::Rejected
+                if self.config.once && !dialing && self.is_not_begun() =>
             {
+                self.end_live(false);
                 self.give_up(ResetCause::NotStarted(class), &text, now);
                 return;
             }

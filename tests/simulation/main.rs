@@ -10,6 +10,7 @@ mod destinations;
 mod fault;
 mod figures;
 mod fleet;
+mod heir;
 mod host;
 mod kms;
 mod life;

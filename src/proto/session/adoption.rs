@@ -60,6 +60,16 @@ impl Session {
 }
 
 impl Live {
+    /// Its websocket is gone.
+    pub(super) fn handle_down(&mut self, now: Timestamp) {
+        self.channel.handle_detached();
+        self.activity.handle_down(now);
+        if self.channel.is_adopting() {
+            // The next websocket has a time of its own.
+            self.handshake_deadline = None;
+        }
+    }
+
     /// The search for the place in an adopted session has a time for each websocket, since the network may be away
     /// before.
     pub(super) fn wait_for_adoption(&mut self, config: &SessionConfig, now: Timestamp) {

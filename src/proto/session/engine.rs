@@ -90,12 +90,7 @@ impl Session {
             .as_ref()
             .map_or(0, |live| live.channel.stream().send().backlog());
         if let Some(live) = &mut self.live {
-            live.channel.handle_detached();
-            live.activity.handle_down(now);
-            if live.channel.is_adopting() {
-                // The next websocket has its own time.
-                live.handshake_deadline = None;
-            }
+            live.handle_down(now);
         }
         let (mut held, mut noticed_after) = (false, Duration::ZERO);
         if let Work::Up(link) = &work {

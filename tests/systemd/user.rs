@@ -108,6 +108,11 @@ async fn a_wrong_configuration_is_not_tried_again() {
     machine.write(".config/autossm/config.toml", "colour = 3\n");
     let said = machine.succeed("autossm service install").await;
     assert!(said.contains("it cannot work yet"), "{said}");
+    // Who starts it at once is told the same, and what came of it.
+    let now = machine.run("autossm service install --now").await;
+    let (told, why) = (text(&now.stdout), text(&now.stderr));
+    assert!(told.contains("wrote ") && told.contains("autossm check"), "{told}");
+    assert!(!now.status.success() && why.contains("journalctl"), "{why}");
     let started = machine.run("systemctl --user start autossm").await;
     assert!(!started.status.success());
     assert_eq!(machine.property("ExecMainStatus").await, "78");

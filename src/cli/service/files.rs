@@ -1,7 +1,7 @@
 //! The files of the service: written with a mark, and only marked ones are ever replaced or removed.
 
 use std::fs;
-use std::io;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -78,9 +78,20 @@ pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     let directory = path.parent().unwrap_or(path);
     fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     // Whole or not at all: systemd may look at any moment.
-    let new = path.with_extension("new");
-    let written = fs::write(&new, format!("{MARK}\n{MADE}{made}\n\n{text}")).and_then(|()| fs::rename(&new, path));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let new = path.with_file_name(format!(".{name}.{}", std::process::id()));
+    let written = write_new(&new, &format!("{MARK}\n{MADE}{made}\n\n{text}")).and_then(|()| fs::rename(&new, path));
     written.with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Nothing that is there is touched.
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
+    let written = file.write_all(text.as_bytes());
+    if written.is_err() {
+        drop(fs::remove_file(path));
+    }
+    written
 }
 
 /// Removes what [`write()`] has written, and the directories it has made if nothing else is in them. Says whether there

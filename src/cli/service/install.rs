@@ -33,11 +33,26 @@ pub(super) fn install(args: &InstallArgs) -> anyhow::Result<Exit> {
     } else if files::remove(&files.strict)? {
         let _infallible = writeln!(said, "removed {}", files.strict.display());
     }
+    // The service of the system has another user's configuration.
+    if scope == Scope::User
+        && let Err(error) = config::load(None, &environment)
+    {
+        let _infallible = writeln!(said, "it cannot work yet: {error}; `autossm check` says when it can");
+    }
+    let started = order(args, scope, &service, &mut said);
+    // What was done is told also when the rest fails.
+    output::print(&said)?;
+    started.map(|()| Exit::Done)
+}
+
+/// Tells the service manager, as far as there is one.
+fn order(args: &InstallArgs, scope: Scope, service: &str, said: &mut String) -> anyhow::Result<()> {
+    let starts = args.enable || args.now;
     let systemctl = Systemctl::of(scope);
     if systemctl.answers() {
         systemctl.run(&["daemon-reload"])?;
         if starts {
-            let mut order = vec!["enable", &service];
+            let mut order = vec!["enable", service];
             if args.now {
                 order.insert(1, "--now");
             }
@@ -48,7 +63,6 @@ pub(super) fn install(args: &InstallArgs) -> anyhow::Result<Exit> {
             let _infallible = writeln!(said, "start it: systemctl {} enable --now {service}", scope.flag());
         }
     } else if starts {
-        output::print(&said)?;
         bail!(
             "no systemd {} answers, so nothing was enabled; log in as that user (not by su or sudo), then \
              `systemctl {} enable --now {service}`",
@@ -61,12 +75,5 @@ pub(super) fn install(args: &InstallArgs) -> anyhow::Result<Exit> {
     } else {
         said.push_str("no systemd answers here; it will see the unit when it starts\n");
     }
-    // The service has another user's configuration in the other case.
-    if scope == Scope::User
-        && let Err(error) = config::load(None, &environment)
-    {
-        let _infallible = writeln!(said, "it cannot work yet: {error}; `autossm check` says when it can");
-    }
-    output::print(&said)?;
-    Ok(Exit::Done)
+    Ok(())
 }

@@ -29,7 +29,7 @@ impl Systemctl {
     /// There is no `systemctl`, or it fails; with its words.
     pub(super) fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
         let Output { status, stdout, stderr } = Command::new("systemctl")
-            .args([self.scope.flag(), "--no-pager", "--quiet", "--plain", "--no-legend"])
+            .args([self.scope.flag(), "--no-pager", "--plain", "--no-legend"])
             .args(arguments)
             .output()
             .context("cannot run systemctl; is this machine's service manager systemd?")?;

@@ -3,6 +3,8 @@
 use std::fmt::Write;
 use std::time::Duration;
 
+use anyhow::bail;
+
 use super::Scope;
 use super::files::{self, Files, Found};
 use super::systemctl::Systemctl;
@@ -35,23 +37,22 @@ pub(super) fn uninstall(scope: Scope) -> anyhow::Result<Exit> {
         }
     }
     let systemctl = Systemctl::of(scope);
+    if !systemctl.answers() {
+        bail!(
+            "no systemd answers here, so a service that runs could not be ended, and nothing was removed; log in as the user whose \
+             service it is (not by su or sudo) and try again"
+        );
+    }
     let mut said = String::new();
-    let answers = systemctl.answers();
-    if answers {
-        for service in systemctl.services()? {
-            end(&systemctl, &service, &mut said)?;
-        }
+    for service in systemctl.services()? {
+        end(&systemctl, &service, &mut said)?;
     }
     for file in [&files.strict, &files.unit] {
         if files::remove(file)? {
             let _infallible = writeln!(said, "removed {}", file.display());
         }
     }
-    if answers {
-        systemctl.run(&["daemon-reload"])?;
-    } else {
-        said.push_str("no systemd answers here; if the service runs, it goes on until it is stopped\n");
-    }
+    systemctl.run(&["daemon-reload"])?;
     output::print(&said)?;
     Ok(Exit::Done)
 }
@@ -60,7 +61,11 @@ pub(super) fn uninstall(scope: Scope) -> anyhow::Result<Exit> {
 fn end(systemctl: &Systemctl, service: &str, said: &mut String) -> anyhow::Result<()> {
     if is_active(systemctl, service)? {
         // The daemon's word for "end, and terminate every session": works for other users' services too.
-        systemctl.run(&["kill", "--kill-who=main", "--signal=SIGUSR2", service])?;
+        if let Err(error) = systemctl.run(&["kill", "--kill-who=main", "--signal=SIGUSR2", service]) {
+            // It has just ended, or waits to be started again.
+            tracing::debug!(%error, "no process to tell");
+            return disable(systemctl, service);
+        }
         let ended = runtime::block_on(async {
             let ended = async {
                 while is_active(systemctl, service)? {
@@ -84,6 +89,10 @@ fn end(systemctl: &Systemctl, service: &str, said: &mut String) -> anyhow::Resul
             }
         }
     }
+    disable(systemctl, service)
+}
+
+fn disable(systemctl: &Systemctl, service: &str) -> anyhow::Result<()> {
     systemctl.run(&["disable", "--now", service])?;
     // A failed one would still be listed. One that is not is none to be reset.
     if let Err(error) = systemctl.run(&["reset-failed", service]) {

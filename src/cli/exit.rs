@@ -6,7 +6,7 @@ use crate::config::{LoadError, PathError};
 use crate::control::ClientError;
 use crate::daemon::DaemonError;
 use crate::logging::LoggingError;
-use crate::status::ProxyEndKind;
+use crate::status::{ProxyEnd, ProxyEndKind};
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,10 +36,12 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// Of a command whose connection to a session has ended so. [`ProxyEndKind::Closed`] alone is no failure: there must be a
-    /// cause as well.
-    pub(super) const fn of_end(end: ProxyEndKind) -> Self {
-        match end {
+    /// Of a command whose connection to a session has ended so.
+    pub(super) const fn of_end(end: &ProxyEnd) -> Self {
+        if end.is_clean() {
+            return Self::Done;
+        }
+        match end.end {
             ProxyEndKind::Closed | ProxyEndKind::Lost | ProxyEndKind::Unreachable | ProxyEndKind::Stopped => {
                 Self::Temporary
             }

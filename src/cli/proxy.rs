@@ -15,7 +15,7 @@ use super::relay::{Ended, is_interactive, relay};
 use super::{output, runtime};
 use crate::config::{LogFormat, OnDemand, SessionSettings};
 use crate::control::{Client, ClientError, Proxied, ProxyRequest};
-use crate::status::{ProxyEnd, ProxyEndKind};
+use crate::status::ProxyEnd;
 use crate::{daemon, logging};
 
 pub(super) fn proxy(args: &ProxyArgs) -> anyhow::Result<Exit> {
@@ -88,8 +88,5 @@ fn say(args: &ProxyArgs, end: &ProxyEnd) -> Exit {
     if !end.cause.is_empty() {
         output::complain(&format!("{}: {}", args.target, output::sanitise(&end.cause)));
     }
-    if end.end == ProxyEndKind::Closed && end.cause.is_empty() {
-        return Exit::Done;
-    }
-    Exit::of_end(end.end)
+    Exit::of_end(end)
 }

@@ -11,6 +11,13 @@ pub struct ProxyEnd {
     pub cause: String,
 }
 
+impl ProxyEnd {
+    /// Whether there is nothing to say of it.
+    pub const fn is_clean(&self) -> bool {
+        matches!(self.end, ProxyEndKind::Closed) && self.cause.is_empty()
+    }
+}
+
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

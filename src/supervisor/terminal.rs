@@ -121,9 +121,14 @@ impl Supervisor<'_> {
     pub(super) fn attach_viewer(&mut self, stream: UnixStream, request: ViewRequest, now: Timestamp) {
         let on_demand = self.keep.settings.on_demand;
         let gone = self.farewell.is_some() || self.proxied.over || (!*self.keep.wanted && !on_demand);
-        let Some(shell) = self.shell.as_mut().filter(|_| !gone) else {
+        let full = self.shell.as_ref().is_some_and(|shell| shell.terminal.is_full());
+        let Some(shell) = self.shell.as_mut().filter(|_| !gone && !full) else {
             let name = &self.keep.settings.name;
-            let cause = format!("it is stopped; `autossm start {name}` starts it");
+            let cause = if gone {
+                format!("it is stopped; `autossm start {name}` starts it")
+            } else {
+                "too many look at it already; detach one of them".to_owned()
+            };
             let end = ToViewer::End(ProxyEnd {
                 end: ProxyEndKind::Stopped,
                 cause,
@@ -132,10 +137,7 @@ impl Supervisor<'_> {
             drop(stream.try_write(&end.encode()));
             return;
         };
-        if !shell.terminal.attach(stream, request) {
-            tracing::warn!(session = self.keep.settings.name, "too many look at this terminal");
-            return;
-        }
+        shell.terminal.attach(stream, request);
         self.fit_shell();
         self.open_shell(now);
         if on_demand && !*self.keep.wanted {

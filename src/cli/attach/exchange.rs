@@ -26,6 +26,9 @@ const LAST_KEYS: Duration = Duration::from_secs(1);
 /// Said to the daemon and not taken yet; with so much of it nothing more is read from the keyboard.
 const MOST_UNSENT: usize = 256 << 10;
 
+const CHANGED: &str = "what came is not what the command has written: its output is no UTF-8, or a part of it was lost";
+const UNCHECKED: &str = "the target has neither sha256sum nor shasum to check its output with, which `--durable` needs";
+
 /// What is carried.
 #[derive(Debug)]
 pub(in crate::cli) enum Kind {
@@ -53,8 +56,8 @@ pub(in crate::cli) struct CommandExit {
     pub(in crate::cli) code: i32,
     /// The connection to AWS was lost while it ran.
     pub(in crate::cli) dropped: bool,
-    /// What came is not what it wrote.
-    pub(in crate::cli) changed: bool,
+    /// Why what came may not be what it wrote.
+    pub(in crate::cli) doubt: Option<&'static str>,
     /// It was sent a signal.
     pub(in crate::cli) interrupted: bool,
 }
@@ -264,15 +267,16 @@ impl Exchange {
         if !output.is_empty() {
             self.output.write(Place::Stdout, output);
         }
-        let (code, changed) = match verdict {
+        let (code, doubt) = match verdict {
             None => return,
-            Some(Verdict::Exact(code)) => (code, false),
-            Some(Verdict::Changed(code)) => (code, true),
-            Some(Verdict::Unclear) => (-1, true),
+            Some(Verdict::Exact(code)) => (code, None),
+            Some(Verdict::Changed(code)) => (code, Some(CHANGED)),
+            Some(Verdict::Unchecked(code)) => (code, Some(UNCHECKED)),
+            Some(Verdict::Unclear) => (-1, Some(CHANGED)),
         };
         self.exit = Some(CommandExit {
             code,
-            changed,
+            doubt,
             ..CommandExit::default()
         });
         self.acknowledge();
@@ -283,7 +287,7 @@ impl Exchange {
             self.exit = Some(CommandExit {
                 code,
                 dropped,
-                changed: false,
+                doubt: None,
                 interrupted: self.interrupts > 0,
             });
         }

@@ -13,7 +13,7 @@ use super::exit::Exit;
 use super::{output, runtime};
 use crate::control::{AttachRequest, Client, Proxied};
 use crate::endpoint::ViewRequest;
-use crate::status::{ProxyEnd, ProxyEndKind};
+use crate::status::ProxyEnd;
 pub(super) use adopt::adopt;
 pub(super) use exchange::{Ended, Kind, exchange};
 
@@ -104,11 +104,11 @@ fn say(session: &str, ended: Ended) -> Exit {
 }
 
 fn over(session: &str, end: &ProxyEnd) -> Exit {
-    let cause = output::sanitise(&end.cause);
-    if end.end == ProxyEndKind::Closed && cause.is_empty() {
-        output::complain(&format!("{session}: the shell has ended"));
-        return Exit::Done;
-    }
+    let cause = if end.is_clean() {
+        "the shell has ended"
+    } else {
+        &output::sanitise(&end.cause)
+    };
     output::complain(&format!("{session}: {cause}"));
-    Exit::of_end(end.end)
+    Exit::of_end(end)
 }

@@ -16,7 +16,7 @@ use crate::config::OnDemand;
 use crate::control::{AttachRequest, ClientError, Proxied};
 use crate::daemon;
 use crate::endpoint::ViewRequest;
-use crate::status::{ProxyEnd, ProxyEndKind};
+use crate::status::ProxyEnd;
 pub(super) use trailer::{Trailer, Verdict};
 
 /// What nothing is known of, and every failure of ours.
@@ -103,13 +103,13 @@ fn alone(args: &ExecArgs, request: &AttachRequest, nonce: &str) -> anyhow::Resul
     let holder = holder
         .spawn(move || runtime::block_on(daemon::hold_shell_alone(session, theirs, view)))
         .context("cannot start a thread")?;
-    let ended = runtime::block_on(exchange(own, &[], kind))??;
+    let ended = runtime::block_on(exchange(own, &[], kind));
     // The session ends with its connection, and is terminated before this process ends.
     let Ok(held) = holder.join() else {
         anyhow::bail!("internal error, please report this; the session may live on until it times out");
     };
     held??;
-    Ok(ended)
+    ended?
 }
 
 /// Says what cannot be seen from the exit code, and gives that.
@@ -126,12 +126,10 @@ fn say(args: &ExecArgs, ended: Ended) -> Exit {
         Ended::Unread => return unknown("nobody reads the output any more; the command's session was ended"),
     };
     let Some(exit) = exit else {
-        return unknown(&why(&end));
+        return unknown(&why(&end, args.durable));
     };
-    if exit.changed {
-        return unknown(
-            "what came is not what the command has written: its output is no UTF-8, or a part of it was lost",
-        );
+    if let Some(doubt) = exit.doubt {
+        return unknown(doubt);
     }
     match u8::try_from(exit.code) {
         Err(_) => unknown("the command was ended by a signal, or could not be started"),
@@ -145,12 +143,16 @@ fn say(args: &ExecArgs, ended: Ended) -> Exit {
     }
 }
 
-fn why(end: &ProxyEnd) -> String {
-    let cause = output::sanitise(&end.cause);
-    if end.end == ProxyEndKind::Closed && cause.is_empty() {
-        return "the session has ended without an exit code: the connection was lost while the command ran (`--durable` is for \
-                that), or its document tells none"
+fn why(end: &ProxyEnd, durable: bool) -> String {
+    if !end.is_clean() {
+        return output::sanitise(&end.cause);
+    }
+    if durable {
+        return "the session has ended before the command told how: what is around it could not start (the target needs sh, mktemp, \
+                mkfifo and room in its temporary directory), or was ended with it"
             .to_owned();
     }
-    cause
+    "the session has ended without an exit code: the connection was lost while the command ran (`--durable` is for that), or its \
+     document tells none"
+        .to_owned()
 }

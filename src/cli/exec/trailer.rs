@@ -53,6 +53,9 @@ pub(super) fn interactive(command: &str) -> String {
     ))
 }
 
+/// Bytes of the wrapper's last line: a code and a checksum.
+const LONGEST: usize = 200;
+
 /// What the wrapper has said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::cli) enum Verdict {
@@ -60,6 +63,8 @@ pub(in crate::cli) enum Verdict {
     Exact(i32),
     /// The command has ended with this code, but what came is not what it wrote.
     Changed(i32),
+    /// The command has ended with this code, but the target has no program for the checksum.
+    Unchecked(i32),
     /// It makes no sense.
     Unclear,
 }
@@ -90,12 +95,14 @@ impl Trailer {
 
     /// The command's own part of these bytes, and the verdict once it is there.
     pub(in crate::cli) fn take(&mut self, bytes: &[u8]) -> (Vec<u8>, Option<Verdict>) {
-        self.held.extend_from_slice(bytes);
         if self.over {
             return (Vec::new(), None);
         }
+        self.held.extend_from_slice(bytes);
         if !self.begun {
             let Some(at) = find(&self.held, &self.begin) else {
+                let kept = possible_start(&self.held, &self.begin);
+                self.held.drain(..self.held.len() - kept);
                 return (Vec::new(), None);
             };
             self.held.drain(..at + self.begin.len());
@@ -106,13 +113,21 @@ impl Trailer {
             return (self.release(self.held.len() - kept), None);
         };
         let rest = self.held.get(at + self.end.len()..).unwrap_or_default();
-        let Some(length) = rest.iter().position(|byte| *byte == b'\n') else {
-            return (self.release(at), None);
+        let verdict = match rest.iter().position(|byte| *byte == b'\n') {
+            Some(length) => {
+                let line = String::from_utf8_lossy(rest.get(..length).unwrap_or_default()).into_owned();
+                // The checksum is that of all that was before.
+                let output = self.release(at);
+                self.over = true;
+                return (output, Some(self.judge(&line)));
+            }
+            None if rest.len() > LONGEST => {
+                self.over = true;
+                Some(Verdict::Unclear)
+            }
+            None => None,
         };
-        let line = String::from_utf8_lossy(rest.get(..length).unwrap_or_default()).into_owned();
-        let output = self.release(at);
-        self.over = true;
-        (output, Some(self.judge(&line)))
+        (self.release(at), verdict)
     }
 
     fn release(&mut self, length: usize) -> Vec<u8> {
@@ -132,7 +147,8 @@ impl Trailer {
         match (code, sum) {
             (Some(code), Some(sum)) if sum == own => Verdict::Exact(code),
             (Some(code), Some(_)) => Verdict::Changed(code),
-            (Some(_) | None, _) => Verdict::Unclear,
+            (Some(code), None) => Verdict::Unchecked(code),
+            (None, _) => Verdict::Unclear,
         }
     }
 }
@@ -192,6 +208,25 @@ mod tests {
             [],
             "cut off: nothing is known"
         );
+    }
+
+    #[test]
+    fn a_target_without_a_checksum_is_told() {
+        assert_eq!(
+            run("autossm-77-begin\nabc\nautossm-77-end 3 \n", 7).1,
+            [Verdict::Unchecked(3)]
+        );
+    }
+
+    #[test]
+    fn what_never_begins_or_never_ends_is_not_kept() {
+        let mut trailer = Trailer::new("77");
+        (0..1000).for_each(|_| drop(trailer.take(&[b'x'; 1000])));
+        assert!(trailer.held.len() < 100);
+        trailer.take(b"autossm-77-begin\n\nautossm-77-end ");
+        assert_eq!(trailer.take(&[b'0'; 1000]).1, Some(Verdict::Unclear));
+        (0..1000).for_each(|_| drop(trailer.take(&[b'x'; 1000])));
+        assert!(trailer.held.len() < 2000);
     }
 
     #[test]

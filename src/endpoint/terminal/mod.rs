@@ -89,12 +89,13 @@ impl Terminal {
         }
     }
 
-    /// Shows the terminal to somebody more; false when there are too many.
-    pub fn attach(&mut self, stream: UnixStream, request: ViewRequest) -> bool {
-        while self.tasks.try_join_next().is_some() {}
-        if self.viewers.len() >= MOST_VIEWERS {
-            return false;
-        }
+    /// Whether nobody more can look.
+    pub fn is_full(&self) -> bool {
+        self.viewers.len() >= MOST_VIEWERS
+    }
+
+    /// Shows the terminal to somebody more.
+    pub fn attach(&mut self, stream: UnixStream, request: ViewRequest) {
         let view = request
             .size
             .filter(|_| !request.raw)
@@ -105,7 +106,6 @@ impl Terminal {
         let viewer = Viewer::start(id, stream, (self.reporter.clone(), reading), &mut self.tasks);
         self.viewers.insert(id, viewer.looking(request, view, self.received));
         self.fit();
-        true
     }
 
     /// Waits for a viewer's word, or for the end of what it was told, which is none. Cancel safe.
@@ -294,7 +294,7 @@ mod tests {
             raw: true,
             ..ViewRequest::default()
         };
-        assert!(terminal.attach(own, request));
+        terminal.attach(own, request);
         let piece = Bytes::from_static(&[b'x'; 500]);
         (0..5000).for_each(|_| terminal.stdout(&piece));
         terminal.exit(3, false);

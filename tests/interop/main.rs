@@ -5,6 +5,7 @@
 //!
 //! - `AUTOSSM_INTEROP_AGENT`: an agent. The simulator starts it once for each StartSession, with
 //!   `--endpoint ws://HOST:PORT --session-id ID --instance-id TARGET --document NAME --parameters JSON`
+//!   and, in an account that encrypts, `--kms-key KEY --kms-endpoint http://HOST:PORT`
 //!   (the document is empty for a shell; the parameters are those of StartSession, names with lists of values; a
 //!   host that the simulator maps is already replaced). It calls CreateDataChannel
 //!   (`POST http://HOST:PORT/v1/data-channel/ID`, answered 201 with XML), opens

@@ -5,7 +5,7 @@ use rustix::process::Signal;
 
 use crate::support::daemon::Daemon;
 use crate::user::User;
-use crate::{Bench, program};
+use crate::{Bench, program, skips_outside_agents};
 
 /// Somebody else's daemon, which holds nothing.
 async fn successor(bench: &Bench) -> Daemon {
@@ -68,6 +68,9 @@ async fn a_shell_of_a_killed_daemon_goes_on_with_another() {
 
 #[tokio::test]
 async fn what_is_no_shell_to_be_taken_over_is_left_alone() {
+    if skips_outside_agents() {
+        return;
+    }
     let bench = Bench::with(Config::default(), "forward = { listen = \"127.0.0.1:0\", port = 9 }").await;
     let id = session_id(&bench).await;
     let daemon = successor(&bench).await;

@@ -4,7 +4,7 @@ use rustix::process::Signal;
 
 use crate::support::comes_true;
 use crate::user::User;
-use crate::{Bench, kill, program};
+use crate::{Bench, kill, program, skips_outside_agents};
 
 impl Bench {
     /// Somebody at a terminal of this size attaches.
@@ -184,6 +184,9 @@ async fn a_target_gets_a_shell_of_its_own_that_outlives_its_terminal() {
 /// A shell whose agent asks for a handshake, as encrypted ones do, is no different.
 #[tokio::test]
 async fn a_shell_with_a_handshake() {
+    if skips_outside_agents() {
+        return;
+    }
     let mut config = autossm_sim::Config::default();
     config.agent.handshake_for_shells = true;
     let bench = Bench::with(config, "shell = {}").await;

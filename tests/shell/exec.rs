@@ -222,7 +222,11 @@ async fn ctrl_c_reaches_the_remote_command() {
         let mut text = String::new();
         kill(exec.id().unwrap(), Signal::INT);
         let rest = tokio::time::timeout(PATIENCE, stdout.read_to_string(&mut text)).await;
-        rest.unwrap().unwrap();
+        assert!(
+            rest.is_ok(),
+            "{options:?}: after the interrupt {text:?}\n{}",
+            bench.daemon.log()
+        );
         let output = tokio::time::timeout(PATIENCE, exec.wait_with_output())
             .await
             .unwrap()

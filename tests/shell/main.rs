@@ -3,7 +3,7 @@
 //!
 //! With `AUTOSSM_INTEROP_SHELL_AGENT` AWS's own agent takes the place of the simulator's: a program that is started as
 //! `tests/interop/main.rs` says, and serves the document it is named as a session of that kind; as root it runs them elevated. Tests of what
-//! only the simulator's agent can be told to do mean nothing then.
+//! only the simulator's agent can be told to do are skipped then.
 #![expect(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "test code")]
 
 mod adopt;
@@ -41,8 +41,7 @@ impl Bench {
 
     /// With these keys of the session.
     async fn with(mut config: Config, keys: &str) -> Self {
-        let outside = std::env::var_os("AUTOSSM_INTEROP_SHELL_AGENT").filter(|value| !value.is_empty());
-        config.agent_program = outside.map(PathBuf::from);
+        config.agent_program = agent_program();
         let simulator = Simulator::start(config).await.unwrap();
         let text = format!(
             "[defaults]\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\n{QUICK}\n[session.build]\ntarget = \
@@ -82,6 +81,21 @@ impl Bench {
         })
         .await;
     }
+}
+
+/// The agent that takes the place of the simulator's.
+fn agent_program() -> Option<PathBuf> {
+    let named = std::env::var_os("AUTOSSM_INTEROP_SHELL_AGENT");
+    named.filter(|value| !value.is_empty()).map(PathBuf::from)
+}
+
+/// Says that a test is skipped, because what it sets up is known to the simulator's own agent and client only.
+fn skips_outside_agents() -> bool {
+    let outside = agent_program().is_some();
+    if outside {
+        support::skipped("is about the simulator's own agent");
+    }
+    outside
 }
 
 fn program() -> &'static Path {

@@ -54,7 +54,12 @@ impl Simulator {
         let (admin_keeper, admin_commands) = mpsc::channel(1);
         let plain = format!("ws://{}", config.advertise.unwrap_or(data_channel));
         let advertised = config.advertise_url.clone().unwrap_or(plain);
-        let registry = Arc::new(Registry::new(config, advertised, agents_address, session_tasks));
+        let registry = Arc::new(Registry::new(
+            config,
+            advertised,
+            (agents_address, control),
+            session_tasks,
+        ));
         let hub = Arc::new(Hub {
             registry: Arc::clone(&registry),
             control_port,

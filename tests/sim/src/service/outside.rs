@@ -35,6 +35,8 @@ pub(crate) struct Assignment<'a> {
     pub(crate) document: &'a str,
     /// As in StartSession: names with lists of values.
     pub(crate) parameters: &'a str,
+    /// The account's key, and where KMS is.
+    pub(crate) kms: Option<(&'a str, SocketAddr)>,
 }
 
 /// A program and its link. The program is killed with this value.
@@ -55,7 +57,13 @@ impl OutsideAgent {
     /// # Errors
     /// It cannot be started.
     pub(crate) fn start(program: &Path, assignment: Assignment<'_>) -> io::Result<Self> {
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        if let Some((key, address)) = assignment.kms {
+            command
+                .args(["--kms-key", key])
+                .args(["--kms-endpoint", &format!("http://{address}")]);
+        }
+        let child = command
             .arg("--endpoint")
             .arg(format!("ws://{}", assignment.endpoint))
             .args(["--session-id", assignment.session_id])

@@ -32,6 +32,7 @@ pub(crate) struct Registry {
     config: Arc<Config>,
     data_channel: String,
     agents: SocketAddr,
+    kms_address: SocketAddr,
     tasks: mpsc::Sender<SessionTask>,
     fleet: Fleet,
     kms: Arc<Kms>,
@@ -57,11 +58,12 @@ struct Entry {
 }
 
 impl Registry {
-    /// `data_channel` is what clients are told, scheme included, `agents` what agents outside are told.
+    /// `data_channel` is what clients are told, scheme included, the pair what agents outside are told: where the service
+    /// is for them, and where KMS is.
     pub(crate) fn new(
         config: Arc<Config>,
         data_channel: String,
-        agents: SocketAddr,
+        (agents, kms_address): (SocketAddr, SocketAddr),
         tasks: mpsc::Sender<SessionTask>,
     ) -> Self {
         let inner = Inner {
@@ -77,6 +79,7 @@ impl Registry {
             kms,
             data_channel,
             agents,
+            kms_address,
             tasks,
             fleet: Fleet::default(),
             inner: Mutex::new(inner),
@@ -177,6 +180,7 @@ impl Registry {
             target: &request.target,
             document: &request.document,
             parameters: &request.parameters,
+            kms: self.config.kms_key.as_deref().map(|key| (key, self.kms_address)),
         };
         OutsideAgent::start(program, assignment)
             .map(|outside| AgentSide::Outside(Box::new(outside)))

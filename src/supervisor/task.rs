@@ -174,7 +174,7 @@ impl<'a> Supervisor<'a> {
     /// Only names what happened; a branch that is not chosen has taken nothing out of its queue.
     async fn next(&mut self) -> Happening {
         let now = self.clock.now();
-        let reading = self.session.reading(now);
+        let reading = self.session.reading();
         let mut deadline = self.session.poll_timeout().map(|due| due.at);
         if let Reading::At(time) = reading
             && time > now

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use autossm_proto::Timestamp;
 use autossm_proto::session::{
-    Command, Epoch, Event, Failure, FailureClass, Grant, Inbound, LocalId, Outcome, ResumeGrant, Secret, Session,
-    SessionConfig, Transmit,
+    Command, Epoch, Event, Failure, FailureClass, Grant, Inbound, LocalId, Outcome, Reading, ResumeGrant, Secret,
+    Session, SessionConfig, Transmit,
 };
 use bytes::Bytes;
 
@@ -24,6 +24,12 @@ pub(crate) struct Client {
     pub(crate) commands: VecDeque<Vec<u8>>,
     pub(crate) got: Vec<u8>,
     pub(crate) epoch: Option<Epoch>,
+    /// Whether the local program reads.
+    pub(crate) reads: bool,
+    /// Bytes it has been given and has not read.
+    untaken: usize,
+    /// Arrived over this websocket, and not read by the session.
+    socket: VecDeque<Inbound>,
 }
 
 impl Client {
@@ -37,6 +43,47 @@ impl Client {
             commands,
             got: Vec::new(),
             epoch: None,
+            reads: true,
+            untaken: 0,
+            socket: VecDeque::new(),
+        }
+    }
+
+    /// Reads of its websocket what the session wants to read now.
+    fn receive(&mut self, now: Timestamp) {
+        while let Some(epoch) = self.epoch
+            && match self.session.reading() {
+                Reading::Open => true,
+                Reading::At(at) => at <= now,
+                Reading::Stopped => false,
+            }
+            && let Some(frame) = self.socket.pop_front()
+        {
+            self.session.handle_inbound(epoch, frame, now);
+            self.tell_local(now);
+        }
+    }
+
+    /// Hands out what has come.
+    fn tell_local(&mut self, now: Timestamp) {
+        while let Some(event) = self.session.poll_event() {
+            if let Event::Data { bytes, .. } = event {
+                self.got.extend_from_slice(&bytes);
+                self.untaken += bytes.len();
+            }
+        }
+        if self.reads && self.untaken > 0 {
+            self.session
+                .handle_local_written(self.local, std::mem::take(&mut self.untaken), now);
+        }
+    }
+
+    /// When its session wants to be woken.
+    fn due(&self, now: Timestamp) -> Option<Timestamp> {
+        let timer = self.session.poll_timeout().map(|wakeup| wakeup.at);
+        match self.session.reading() {
+            Reading::At(at) if at > now => timer.into_iter().chain([at]).min(),
+            Reading::At(_) | Reading::Open | Reading::Stopped => timer,
         }
     }
 
@@ -48,12 +95,8 @@ impl Client {
             while let Some(command) = self.session.poll_command() {
                 wanted.push(command);
             }
-            while let Some(event) = self.session.poll_event() {
-                if let Event::Data { bytes, .. } = event {
-                    self.got.extend_from_slice(&bytes);
-                    self.session.handle_local_written(self.local, bytes.len(), now);
-                }
-            }
+            self.receive(now);
+            self.tell_local(now);
             if self.session.local_room(self.local) > LINE
                 && let Some(command) = self.commands.pop_front()
             {
@@ -137,7 +180,7 @@ impl World {
     pub(crate) fn run(&mut self, client: &mut Client, until: Timestamp, done: impl Fn(&Client) -> bool) {
         while self.now < until && !done(client) {
             self.settle(client);
-            let due = client.session.poll_timeout().map(|wakeup| wakeup.at);
+            let due = client.due(self.now);
             let event = self.queue.keys().next().map(|(at, _)| *at);
             let next = due.into_iter().chain(event).chain([self.next_tick, until]).min();
             self.now = self.now.max(next.unwrap_or(until));
@@ -162,6 +205,7 @@ impl World {
                 if let Outcome::Dialed { epoch, .. } = outcome {
                     self.websockets += 1;
                     client.epoch = Some(epoch);
+                    client.socket.clear();
                 }
                 client.session.handle_outcome(outcome, now);
             }
@@ -173,8 +217,8 @@ impl World {
             What::Up(..) => {}
             What::ToAgent(frame) => self.agent.handle(&frame),
             What::Down(websocket, frame) => {
-                if let Some(epoch) = client.epoch.filter(|_| self.websockets == websocket) {
-                    client.session.handle_inbound(epoch, frame, now);
+                if client.epoch.is_some() && self.websockets == websocket {
+                    client.socket.push_back(frame);
                 }
             }
             What::Reset(websocket) => {

@@ -136,7 +136,7 @@ impl Host {
             return None;
         }
         let session = self.session.poll_timeout().map(|wakeup| wakeup.at);
-        let read = match self.session.reading(Timestamp::ZERO) {
+        let read = match self.session.reading() {
             Reading::At(at) if !self.inbox.is_empty() => Some(at),
             Reading::At(_) | Reading::Open | Reading::Stopped => None,
         };
@@ -166,7 +166,7 @@ impl Host {
     fn read(&mut self, now: Timestamp) -> bool {
         let mut any = false;
         while !self.inbox.is_empty() {
-            match self.session.reading(now) {
+            match self.session.reading() {
                 Reading::Open => {}
                 Reading::At(at) if at <= now => {}
                 Reading::At(_) | Reading::Stopped => break,

@@ -24,6 +24,8 @@ pub(crate) struct Agent {
     pub(crate) expected: i64,
     pub(crate) kept: BTreeMap<i64, Msg>,
     pub(crate) requested: bool,
+    /// A shell: it has no handshake, and its program greets.
+    pub(crate) shell: bool,
     pub(crate) next_out: i64,
     pub(crate) unacknowledged: VecDeque<(i64, Bytes)>,
     pub(crate) ran: Vec<String>,
@@ -34,7 +36,12 @@ pub(crate) struct Agent {
 
 impl Agent {
     pub(crate) fn begin(&mut self) {
-        if !std::mem::replace(&mut self.requested, true) {
+        if std::mem::replace(&mut self.requested, true) {
+            return;
+        }
+        if self.shell {
+            self.say(line("hello"));
+        } else {
             self.send(HANDSHAKE_REQUEST, Bytes::from_static(REQUEST.as_bytes()));
         }
     }
@@ -52,6 +59,12 @@ impl Agent {
         };
         self.unacknowledged.push_back((number, message.encode()));
         self.out.push(message.encode());
+    }
+
+    /// The program writes.
+    fn say(&mut self, text: Vec<u8>) {
+        self.said.insert(self.next_out, text.clone());
+        self.send(OUTPUT, Bytes::from(text));
     }
 
     /// Only the oldest is sent again.
@@ -105,9 +118,11 @@ impl Agent {
                 assert_eq!(message.payload.len() % LINE, 0, "half a line");
                 for command in message.payload.chunks(LINE) {
                     let command = String::from_utf8_lossy(command).trim_end().to_owned();
-                    let reply = line(&format!("ran {command}"));
-                    self.said.insert(self.next_out, reply.clone());
-                    self.send(OUTPUT, Bytes::from(reply));
+                    self.say(line(&format!("ran {command}")));
+                    let more = command.strip_prefix("print ").and_then(|count| count.parse().ok());
+                    for number in 0..more.unwrap_or(0) {
+                        self.say(line(&format!("{command}: {number}")).repeat(32));
+                    }
                     self.ran.push(command);
                 }
             }

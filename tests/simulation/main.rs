@@ -21,6 +21,7 @@ mod net;
 mod plan;
 mod raw;
 mod rng;
+mod shell;
 mod wire;
 mod world;
 

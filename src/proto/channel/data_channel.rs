@@ -203,9 +203,9 @@ impl DataChannel {
         self.sealed(message)?.encode().ok().map(Transmit::Binary)
     }
 
-    /// The retransmission timer; `proven` once the agent has answered on this websocket.
-    pub fn poll_timeout(&self, proven: bool) -> Option<Wakeup> {
-        let at = self.stream.retransmit_at(proven && self.is_ready());
+    /// The retransmission timer; `heard` while the agent has answered on this websocket, and its answers are read.
+    pub fn poll_timeout(&self, heard: bool) -> Option<Wakeup> {
+        let at = self.stream.retransmit_at(heard && self.is_ready());
         let retransmit = at.map(|at| Wakeup {
             at,
             reason: Reason::Retransmit,
@@ -225,8 +225,8 @@ impl DataChannel {
     }
 
     /// Fires the retransmission timer if it is due, and lets data flow once the gap after the handshake is over.
-    pub fn handle_timeout(&mut self, proven: bool, now: Timestamp) {
-        let fired = self.stream.handle_timeout(proven && self.is_ready(), now);
+    pub fn handle_timeout(&mut self, heard: bool, now: Timestamp) {
+        let fired = self.stream.handle_timeout(heard && self.is_ready(), now);
         if fired && self.is_ready() && !self.agent_away {
             // An acknowledge of what was sent twice tells nothing. That of a later message, sent once, tells that all
             // before it are lost, and how long the path is: else a lost flight came back one message a timer.

@@ -139,7 +139,7 @@ fn a_hole_that_is_never_filled_ends_the_session_at_a_bound() {
     let mut slowed = None;
     for number in 1..1000 {
         inbound(&mut session, MessageType::OutputStreamData, number, &[0; 1000]);
-        if slowed.is_none() && session.reading(NOW) != Reading::Open {
+        if slowed.is_none() && session.reading() != Reading::Open {
             slowed = Some(number);
         }
         if let Some((phase, cause)) = causes(&mut session).pop() {

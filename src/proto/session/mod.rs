@@ -16,6 +16,7 @@ mod link_tests;
 mod locals;
 mod phase;
 mod poll;
+mod reading;
 mod schedule;
 mod shown;
 mod snapshot;

@@ -1,20 +1,11 @@
 //! Frames in, frames out, timers.
 
-use std::time::Duration;
-
 use super::link::Link;
-use super::{CLOSED, Command, Epoch, Event, Inbound, Live, Purpose, Reading, Session, SessionConfig, Transmit, Work};
+use super::{CLOSED, Command, Epoch, Event, Inbound, Live, Purpose, Session, SessionConfig, Transmit, Work};
 use crate::channel::ChannelEvent;
 use crate::handshake::Carriage;
 use crate::journal::Record;
 use crate::time::{Reason, Timestamp, Wakeup, earliest};
-
-/// The pace of reading once the reorder buffer has reached its limit, and once it is twice that: half of what
-/// an agent sends, and little. Never nothing: the missing message comes the same way.
-const SLOW: Duration = Duration::from_millis(2);
-const SLOWEST: Duration = Duration::from_millis(20);
-/// The reorder buffer at so many times its limit holds more than any agent's own list: this one is not honest.
-const REORDER_END: usize = 4;
 
 /// What is said of a session of another kind than it should be of.
 const NO_PORT: &str = "the session is a shell, it is not a port session: check the document and its parameters";
@@ -40,44 +31,12 @@ impl Session {
         self.end_if_overfull(now);
     }
 
-    /// Memory is bounded whatever an agent does: slower reading is only the first answer.
-    fn end_if_overfull(&mut self, now: Timestamp) {
-        let held = self
-            .live
-            .as_ref()
-            .map_or(0, |live| live.channel.stream().received().held_memory());
-        if held > self.config.reorder_limit.saturating_mul(REORDER_END) {
-            let cause = "the agent leaves out a message and goes on and on: too much is held out of order, a new \
-                         session is started";
-            self.end(cause, true, now);
-            self.drain(now);
-        }
-    }
-
     /// Everything that `poll_transmit` returned for this epoch has left the websocket's queue.
     pub fn handle_flushed(&mut self, epoch: Epoch, now: Timestamp) {
         if let Work::Up(link) = &mut self.work
             && link.epoch == epoch
         {
             link.handle_flushed(now);
-        }
-    }
-
-    /// Whether the websocket may be read.
-    pub fn reading(&self, _now: Timestamp) -> Reading {
-        let Some(live) = &self.live else {
-            return Reading::Open;
-        };
-        if live.workload.is_full() || live.channel.stream().received().is_flooded() {
-            return Reading::Stopped;
-        }
-        let held = live.channel.stream().received().held_memory();
-        let limit = self.config.reorder_limit;
-        if held < limit {
-            Reading::Open
-        } else {
-            let pace = if held < limit.saturating_mul(2) { SLOW } else { SLOWEST };
-            Reading::At(self.last_read.after(pace))
         }
     }
 
@@ -127,7 +86,7 @@ impl Session {
             Work::Dialing { deadline, .. } => Some(Self::attempt_timeout(*deadline)),
             Work::Up(link) => self.live.as_ref().and_then(|live| {
                 let stream = live.channel.stream();
-                let retransmit = live.channel.poll_timeout(link.proven);
+                let retransmit = live.channel.poll_timeout(self.may_resend());
                 let fin = Self::may_finish(link, live)
                     .then(|| live.workload.end_at(stream.send().oldest_unacknowledged()))
                     .flatten();
@@ -218,7 +177,7 @@ impl Session {
     }
 
     fn handle_link_timeout(&mut self, now: Timestamp) {
-        let watches = self.watches_link();
+        let (watches, may_resend) = (self.watches_link(), self.may_resend());
         let Work::Up(link) = &mut self.work else {
             return;
         };
@@ -234,7 +193,7 @@ impl Session {
             self.end(cause, true, now);
             return;
         }
-        live.channel.handle_timeout(link.proven, now);
+        live.channel.handle_timeout(may_resend, now);
         if Self::may_finish(link, live) {
             let send = live.channel.stream().send();
             let (oldest, next) = (send.oldest_unacknowledged(), send.next_number());
@@ -273,11 +232,6 @@ impl Session {
     /// A held-back FIN may go out only while answers could come: not unproven, not behind a missing message.
     fn may_finish(link: &Link, live: &Live) -> bool {
         link.proven && !live.channel.is_agent_away() && live.channel.stream().received().held_memory() == 0
-    }
-
-    /// While reading is stopped or paced, an answer may be there and unread: silence proves nothing.
-    fn watches_link(&self) -> bool {
-        self.reading(Timestamp::ZERO) == Reading::Open
     }
 
     /// Passes on what the parts have said, until they are quiet.

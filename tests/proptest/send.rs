@@ -81,7 +81,7 @@ proptest! {
                 Operation::Timer => buffer.handle_timer(1),
                 Operation::Wait(micros) => now = now.after(Duration::from_micros(micros)),
                 Operation::Silent(is) => {
-                    buffer.set_silent_on_duplicates(is);
+                    buffer.set_answers_duplicates(!is);
                     silent |= is;
                 }
             }

@@ -67,6 +67,7 @@ impl Client {
     /// Hands out what has come.
     fn tell_local(&mut self, now: Timestamp) {
         while let Some(event) = self.session.poll_event() {
+            crate::trace!(now, "{event:?}");
             if let Event::Data { bytes, .. } = event {
                 self.got.extend_from_slice(&bytes);
                 self.untaken += bytes.len();

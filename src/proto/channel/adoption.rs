@@ -169,7 +169,7 @@ impl DataChannel {
     fn adopt(&mut self, number: u64, now: Timestamp) {
         self.adoption.scan = None;
         let identity = self.stream.fork_identity();
-        let send = SendBuffer::restored(number, false);
+        let send = SendBuffer::restored(number, Some(true));
         self.stream = ReliableStream::restored(identity, send, ReceiveBuffer::beginning());
         let carriage = self.adoption.carriage.unwrap_or(Carriage::Raw);
         self.records.push_back(Record::Adopted { number, carriage });

@@ -139,17 +139,17 @@ impl DataChannel {
         self.agent_away = false;
         self.stream.handle_attached(now);
         self.restart_adoption(now);
-        let old = self.is_silent_on_duplicates();
+        let answers = self.stream.send().answers_duplicates() == Some(true);
         // Something must be acknowledged to prove the attach; and an old agent says nothing about what it has
         // processed before, so that only the acknowledge of a later message retires it.
-        if self.is_ready() && (self.stream.send().is_empty() || old) {
+        if self.is_ready() && (self.stream.send().is_empty() || !answers) {
             self.push_harmless();
         }
     }
 
-    /// The machine has slept.
-    pub const fn handle_slept(&mut self, now: Timestamp) {
-        self.stream.handle_slept(now);
+    /// The machine has slept, or nothing was read: what seems overdue was not late.
+    pub const fn excuse_silence(&mut self, now: Timestamp) {
+        self.stream.excuse_silence(now);
     }
 
     /// The websocket is gone.

@@ -46,16 +46,10 @@ impl DataChannel {
         }
     }
 
-    /// Whether the agent says nothing about messages it has processed before.
-    pub(super) fn is_silent_on_duplicates(&self) -> bool {
-        let agreement = self.handshake.as_ref().and_then(Handshake::agreement);
-        agreement.is_some_and(|agreement| !agreement.agent.acknowledges_duplicates())
-    }
-
     pub(super) fn apply_features(&mut self) {
-        if let Some(agreement) = self.handshake.as_ref().and_then(Handshake::agreement) {
-            self.stream
-                .set_silent_on_duplicates(!agreement.agent.acknowledges_duplicates());
+        let agreement = self.handshake.as_ref().and_then(Handshake::agreement);
+        if let Some(answers) = agreement.and_then(|agreement| agreement.agent.acknowledges_duplicates()) {
+            self.stream.set_answers_duplicates(answers);
         }
     }
 }

@@ -13,8 +13,7 @@ impl AgentVersion {
     /// The last that does not multiplex port forwards.
     const LAST_BASIC: Self = Self([3, 0, 196, 0]);
 
-    /// That of an agent that does not say it, since a shell needs no handshake. It is taken for a new one: to hold an
-    /// old one for new costs a session that stands still, the other way round would cost bytes.
+    /// That of an agent that does not say it, since a shell needs no handshake.
     pub(super) const UNSAID: Self = Self([u32::MAX; 4]);
 
     /// Parses "3.3.1142.0"; missing numbers are 0.
@@ -30,9 +29,9 @@ impl AgentVersion {
         Some(Self(numbers))
     }
 
-    /// Whether it acknowledges a message that it has processed before.
-    pub fn acknowledges_duplicates(self) -> bool {
-        self >= Self::ACKNOWLEDGES_DUPLICATES
+    /// Whether it acknowledges a message that it has processed before; none where it did not say its version.
+    pub fn acknowledges_duplicates(self) -> Option<bool> {
+        (self != Self::UNSAID).then(|| self >= Self::ACKNOWLEDGES_DUPLICATES)
     }
 
     /// Whether it multiplexes port forwards.
@@ -48,10 +47,11 @@ mod tests {
     #[test]
     fn features_by_version() {
         let features = |text| AgentVersion::parse(text).map(|v| (v.multiplexes(), v.acknowledges_duplicates()));
-        assert_eq!(features("3.0.196.0"), Some((false, false)));
-        assert_eq!(features("3.0.197.0"), Some((true, false)));
-        assert_eq!(features("3.2.1040.9"), Some((true, false)));
-        assert_eq!(features("3.2.1041"), Some((true, true)));
+        assert_eq!(features("3.0.196.0"), Some((false, Some(false))));
+        assert_eq!(features("3.0.197.0"), Some((true, Some(false))));
+        assert_eq!(features("3.2.1040.9"), Some((true, Some(false))));
+        assert_eq!(features("3.2.1041"), Some((true, Some(true))));
+        assert_eq!(AgentVersion::UNSAID.acknowledges_duplicates(), None);
         for nonsense in ["", "3.x", "1.2.3.4.5", "-1", "99999999999"] {
             assert_eq!(features(nonsense), None, "{nonsense}");
         }

@@ -189,12 +189,10 @@ impl State {
 
     /// The data channel as it was.
     pub(crate) fn channel(&self, identity: Identity) -> RestoredChannel {
-        let silent = self
-            .handshake
-            .agreement()
-            .is_some_and(|agreed| !agreed.agent.acknowledges_duplicates());
+        let agreed = self.handshake.agreement();
+        let answers = agreed.and_then(|agreed| agreed.agent.acknowledges_duplicates());
         let first = self.backlog.keys().next().copied().unwrap_or(self.next_number);
-        let mut send = SendBuffer::restored(first, silent);
+        let mut send = SendBuffer::restored(first, answers);
         for number in first..self.next_number {
             match self.backlog.get(&number) {
                 Some(sent) => {

@@ -78,7 +78,7 @@ impl Session {
             link.handle_slept(now);
         }
         if let Some(live) = &mut self.live {
-            live.channel.handle_slept(now);
+            live.channel.excuse_silence(now);
             live.workload.handle_late(now);
             live.handshake_deadline = live.handshake_deadline.map(|at| at.after(slept));
         }

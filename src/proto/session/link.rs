@@ -69,6 +69,17 @@ pub(super) struct Link {
     shaken: Option<Timestamp>,
 }
 
+/// What may be expected of a websocket now.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Outlook {
+    /// The stream's retransmission timer without its doublings.
+    pub(super) rto: Duration,
+    /// The service has told that the agent is away, so that only the service itself is expected to answer.
+    pub(super) away: bool,
+    /// Frames are read as they come; else an answer may be there, and silence proves nothing.
+    pub(super) reads: bool,
+}
+
 impl Link {
     pub(super) fn new(epoch: Epoch, now: Timestamp) -> Self {
         Self {
@@ -200,20 +211,13 @@ impl Link {
         Some(Bytes::copy_from_slice(&nonce.to_be_bytes()))
     }
 
-    /// The next deadline. `rto` is the stream's retransmission timer without its doublings; `away` says that
-    /// the service has told that the agent is away, so that only the service itself is expected to answer.
-    pub(super) fn wakeup(
-        &self,
-        config: &SessionConfig,
-        habit: &PongHabit,
-        rto: Duration,
-        away: bool,
-    ) -> Option<Wakeup> {
-        let verdict = self.verdict_at(config, habit).map(|(at, _)| Wakeup {
+    /// The next deadline.
+    pub(super) fn wakeup(&self, config: &SessionConfig, habit: &PongHabit, outlook: Outlook) -> Option<Wakeup> {
+        let verdict = self.verdict_at(config, habit, outlook).map(|(at, _)| Wakeup {
             at,
             reason: Reason::PongTimeout,
         });
-        let unproven = self.unproven_at(config, habit, away);
+        let unproven = self.unproven_at(config, habit, outlook);
         let unproven = unproven.map(|at| Wakeup {
             at,
             reason: Reason::AttemptTimeout,
@@ -221,7 +225,7 @@ impl Link {
         let ask = self
             .due
             .is_none()
-            .then(|| self.ask_at(config, rto))
+            .then(|| self.ask_at(config, outlook))
             .map(|(wakeup, _)| wakeup);
         [verdict, unproven, ask]
             .into_iter()
@@ -233,19 +237,18 @@ impl Link {
     pub(super) fn handle_timeout(
         &mut self,
         (config, habit): (&SessionConfig, &PongHabit),
-        rto: Duration,
-        away: bool,
+        outlook: Outlook,
         now: Timestamp,
     ) -> Option<DropCause> {
-        if let Some((at, cause)) = self.verdict_at(config, habit)
+        if let Some((at, cause)) = self.verdict_at(config, habit, outlook)
             && at <= now
         {
             return Some(cause);
         }
-        if self.unproven_at(config, habit, away).is_some_and(|at| at <= now) {
+        if self.unproven_at(config, habit, outlook).is_some_and(|at| at <= now) {
             return Some(DropCause::NotProven);
         }
-        let (wakeup, probe) = self.ask_at(config, rto);
+        let (wakeup, probe) = self.ask_at(config, outlook);
         if self.due.is_none() && wakeup.at <= now {
             self.due = Some(probe);
         }
@@ -253,9 +256,16 @@ impl Link {
     }
 
     /// When the ping on its way condemns the websocket, and for what.
-    fn verdict_at(&self, config: &SessionConfig, habit: &PongHabit) -> Option<(Timestamp, DropCause)> {
+    fn verdict_at(
+        &self,
+        config: &SessionConfig,
+        habit: &PongHabit,
+        outlook: Outlook,
+    ) -> Option<(Timestamp, DropCause)> {
         let ping = self.ping.as_ref()?;
         match ping.flushed {
+            // Its answer may be there, unread.
+            Some(_) if !outlook.reads => None,
             // What TCP cannot send fills the socket, and then the ping cannot leave either.
             None if ping.probe && habit.answers => (self.last_inbound <= ping.queued).then(|| {
                 (
@@ -282,24 +292,27 @@ impl Link {
 
     /// When an attach that nobody has answered is given up. A pong shows that the service is there, and then only
     /// the agent is silent, which a new websocket cannot mend.
-    fn unproven_at(&self, config: &SessionConfig, habit: &PongHabit, away: bool) -> Option<Timestamp> {
-        let waiting = !self.proven && !self.pong_seen && !away;
+    fn unproven_at(&self, config: &SessionConfig, habit: &PongHabit, outlook: Outlook) -> Option<Timestamp> {
+        let waiting = !self.proven && !self.pong_seen && !outlook.away && outlook.reads;
         waiting.then(|| self.since.after(habit.patience(config.prove_timeout)))
     }
 
     /// When the next ping is due, and whether it is a probe.
-    fn ask_at(&self, config: &SessionConfig, rto: Duration) -> (Wakeup, bool) {
+    fn ask_at(&self, config: &SessionConfig, outlook: Outlook) -> (Wakeup, bool) {
         let asked = self.ping.as_ref().map(|ping| ping.queued);
         let since = asked.map_or(self.last_inbound, |asked| asked.max(self.last_inbound));
         let regular = Wakeup {
             at: since.after(config.ping_interval),
             reason: Reason::Ping,
         };
-        if asked.is_some() {
+        // Where answers are not read, it is TCP that tells of a dead peer, and only to who writes.
+        if asked.is_some() || !outlook.reads {
             return (regular, false);
         }
         let stalled = self.flying_since.map(|flying| {
-            let at = flying.max(self.last_inbound).after(STALL.max(rto.saturating_mul(4)));
+            let at = flying
+                .max(self.last_inbound)
+                .after(STALL.max(outlook.rto.saturating_mul(4)));
             Wakeup {
                 at,
                 reason: Reason::BacklogProbe,

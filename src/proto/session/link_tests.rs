@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::link::{Link, PongHabit};
+use super::link::{Link, Outlook, PongHabit};
 use super::{DropCause, Epoch, SessionConfig};
 use crate::Timestamp;
 use crate::stream::{Form, SendBuffer};
@@ -21,6 +21,7 @@ struct Case {
     link: Link,
     habit: PongHabit,
     config: SessionConfig,
+    outlook: Outlook,
 }
 
 impl Case {
@@ -30,6 +31,11 @@ impl Case {
             link: Link::new(Epoch(1), at(0)),
             habit: PongHabit::default(),
             config: SessionConfig::default(),
+            outlook: Outlook {
+                rto: RTO,
+                away: false,
+                reads: true,
+            },
         };
         case.link.proven = true;
         let first = case.ping(0).unwrap();
@@ -57,13 +63,18 @@ impl Case {
     }
 
     fn next(&self) -> u64 {
-        let wakeup = self.link.wakeup(&self.config, &self.habit, RTO, false).unwrap();
+        let wakeup = self.link.wakeup(&self.config, &self.habit, self.outlook).unwrap();
         u64::try_from(wakeup.at.since(Timestamp::ZERO).as_millis()).unwrap()
     }
 
     fn timeout(&mut self, ms: u64) -> Option<DropCause> {
-        let Self { link, habit, config } = self;
-        link.handle_timeout((config, habit), RTO, false, at(ms))
+        let Self {
+            link,
+            habit,
+            config,
+            outlook,
+        } = self;
+        link.handle_timeout((config, habit), *outlook, at(ms))
     }
 
     /// Nothing comes any more, pings leave the socket or not: when that is noticed, and as what.
@@ -161,4 +172,21 @@ fn an_answer_from_before_the_change_proves_nothing() {
     case.pong(&old, now + 15);
     assert!(case.link.is_shaken());
     assert_eq!(case.silence(true), (now + 2010, DropCause::BacklogStalled));
+}
+
+/// Only TCP can tell then, and only to who writes.
+#[test]
+fn a_link_that_is_not_read_is_asked_all_the_same_and_silence_proves_nothing() {
+    let mut case = Case::answered();
+    case.outlook.reads = false;
+    case.fly(1000);
+    for round in 1..100 {
+        let now = case.next();
+        assert_eq!(now, 20 + round * 15_000, "as often as an idle one");
+        assert_eq!(case.timeout(now), None);
+        assert!(case.ping(now).is_some());
+        case.link.handle_flushed(at(now));
+    }
+    let (ms, cause) = case.silence(false);
+    assert_eq!((ms, cause), (20 + 101 * 15_000, DropCause::WriteStalled));
 }

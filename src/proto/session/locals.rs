@@ -76,6 +76,7 @@ impl Session {
             && let Work::Up(link) = &mut self.work
         {
             link.handle_reading_resumed(now);
+            live.channel.excuse_silence(now);
         }
         self.drain(now);
     }

@@ -1,6 +1,6 @@
 //! Frames in, frames out, timers.
 
-use super::link::Link;
+use super::link::{Link, Outlook};
 use super::{CLOSED, Command, Epoch, Event, Inbound, Live, Purpose, Session, SessionConfig, Transmit, Work};
 use crate::channel::ChannelEvent;
 use crate::handshake::Carriage;
@@ -94,22 +94,12 @@ impl Session {
                     at,
                     reason: Reason::FinGrace,
                 });
-                let wedged = stream.send().contradicted_since();
+                let wedged = stream.send().contradicted_since().filter(|_| self.may_resend());
                 let wedged = wedged.map(|since| Wakeup {
                     at: since.after(self.config.wedged_after),
                     reason: Reason::Wedged,
                 });
-                let alive = self
-                    .watches_link()
-                    .then(|| {
-                        link.wakeup(
-                            &self.config,
-                            &live.pongs,
-                            stream.rtt().base_rto(),
-                            live.channel.is_agent_away(),
-                        )
-                    })
-                    .flatten();
+                let alive = link.wakeup(&self.config, &live.pongs, Self::outlook(live, self.reads_at_once()));
                 let keepalive = Self::keepalive_at(&self.config, link, live);
                 let keepalive = keepalive.map(|at| Wakeup {
                     at,
@@ -177,7 +167,7 @@ impl Session {
     }
 
     fn handle_link_timeout(&mut self, now: Timestamp) {
-        let (watches, may_resend) = (self.watches_link(), self.may_resend());
+        let (reads, may_resend) = (self.reads_at_once(), self.may_resend());
         let Work::Up(link) = &mut self.work else {
             return;
         };
@@ -186,7 +176,7 @@ impl Session {
         if link.proven && now.since(link.since) >= self.config.link_hold {
             self.streak.forget();
         }
-        let since = live.channel.stream().send().contradicted_since();
+        let since = live.channel.stream().send().contradicted_since().filter(|_| may_resend);
         if since.is_some_and(|since| since.after(self.config.wedged_after) <= now) {
             let cause =
                 "the agent acknowledges later data but not the oldest: the session is wedged, a new one is started";
@@ -205,13 +195,17 @@ impl Session {
             live.activity.handle_keepalive(now);
             live.channel.push_harmless();
         }
-        if !watches {
-            return;
-        }
-        let rto = live.channel.stream().rtt().base_rto();
-        let away = live.channel.is_agent_away();
-        if let Some(cause) = link.handle_timeout((&self.config, &live.pongs), rto, away, now) {
+        let outlook = Self::outlook(live, reads);
+        if let Some(cause) = link.handle_timeout((&self.config, &live.pongs), outlook, now) {
             self.lose_link(epoch, cause, now);
+        }
+    }
+
+    fn outlook(live: &Live, reads: bool) -> Outlook {
+        Outlook {
+            rto: live.channel.stream().rtt().base_rto(),
+            away: live.channel.is_agent_away(),
+            reads,
         }
     }
 

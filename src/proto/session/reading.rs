@@ -53,8 +53,8 @@ impl Session {
         }
     }
 
-    /// While reading is stopped or paced, an answer may be there and unread: silence proves nothing.
-    pub(super) fn watches_link(&self) -> bool {
+    /// Whether frames are read as they come. Else an answer may be there and unread, and silence proves nothing.
+    pub(super) fn reads_at_once(&self) -> bool {
         match self.reading() {
             Reading::Open => true,
             Reading::At(at) => at <= self.last_read,

@@ -82,11 +82,11 @@ impl Session {
             if live.channel.is_agent_away() {
                 return Some(Trouble::AgentAway);
             }
-            if live.channel.stream().send().contradicted_since().is_some() {
-                return Some(Trouble::Wedged);
-            }
             if live.workload.is_full() {
                 return Some(Trouble::LocalNotReading);
+            }
+            if live.channel.stream().send().contradicted_since().is_some() {
+                return Some(Trouble::Wedged);
             }
             if link.is_stuck() {
                 return Some(Trouble::DestinationNotReading);

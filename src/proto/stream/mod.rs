@@ -4,6 +4,8 @@
 //! acknowledged and goes out again on the next websocket; what is received is ordered and acknowledged again as
 //! often as it comes.
 
+mod duplicates;
+mod message;
 mod receive;
 mod reliable;
 mod rtt;
@@ -12,8 +14,9 @@ mod send;
 mod send_tests;
 mod window;
 
+pub use message::{Acknowledged, Form, Outgoing};
 pub use receive::{Arrival, Delivered, PendingAck, REPEATED, ReceiveBuffer};
 pub use reliable::{Identity, ReliableStream, StreamOutput};
 pub use rtt::RttEstimator;
-pub use send::{Acknowledged, Form, MAX_SPAN, Outgoing, SendBuffer};
+pub use send::{MAX_SPAN, SendBuffer};
 pub use window::Window;

@@ -136,8 +136,8 @@ impl ReliableStream {
     }
 
     /// Tells whether the agent acknowledges duplicates (it does from 3.2.1041.0).
-    pub const fn set_silent_on_duplicates(&mut self, silent: bool) {
-        self.send.set_silent_on_duplicates(silent);
+    pub const fn set_answers_duplicates(&mut self, answers: bool) {
+        self.send.set_answers_duplicates(answers);
     }
 
     /// Draws an id from the stream's source.
@@ -301,9 +301,10 @@ impl ReliableStream {
         due
     }
 
-    /// The machine has slept: the timer starts anew.
-    pub const fn handle_slept(&mut self, now: Timestamp) {
+    /// For a time nothing could be heard: the timer starts anew.
+    pub const fn excuse_silence(&mut self, now: Timestamp) {
         self.timer_since = now;
+        self.send.excuse_silence(now);
     }
 
     /// An empty flight always takes one message, so that no size can block the stream; a full one takes what weighs

@@ -4,6 +4,8 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 
+use super::duplicates::DuplicateHabit;
+use super::message::{Acknowledged, Entry, Form, Outgoing};
 use crate::Timestamp;
 use crate::wire::PayloadType;
 
@@ -17,55 +19,6 @@ const REORDERING: u64 = 3;
 /// Contradicted resends after which an agent that is silent on duplicates is taken to have processed a message. One is
 /// not enough: the agent's own link may have been down for the resend and up for the message after it.
 const CONTRADICTIONS: u32 = 3;
-
-/// How a message is written when it goes out again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// The same bytes.
-    Same,
-    /// A message of a multiplexed session, in its self-cancelling form.
-    Mux(crate::mux::Kind),
-}
-
-/// One message on its way.
-#[derive(Clone, Debug)]
-struct Entry {
-    payload_type: PayloadType,
-    /// As it would be written next; empty once acknowledged.
-    payload: Bytes,
-    form: Form,
-    acknowledged: bool,
-    /// Resends that were contradicted: a later message was acknowledged, this one not.
-    contradictions: u32,
-    /// Transmissions in its whole life, over all websockets.
-    transmissions: u32,
-    /// The latest transmission on the present websocket: its place among all, and when.
-    flight: Option<(u64, Timestamp)>,
-}
-
-/// What an acknowledge meant.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Acknowledged {
-    /// It was for a message not acknowledged before.
-    pub fresh: bool,
-    /// When its only transmission left, if it was sent exactly once (Karn's rule).
-    pub sent_once_at: Option<Timestamp>,
-    /// The payload bytes it retires.
-    pub bytes: usize,
-}
-
-/// One message to write now.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outgoing {
-    /// Its number.
-    pub number: u64,
-    /// How the agent reads it.
-    pub payload_type: PayloadType,
-    /// Its bytes, in the form that is right for this transmission.
-    pub payload: Bytes,
-    /// It was written before.
-    pub resent: bool,
-}
 
 /// Numbered messages that are not all acknowledged yet.
 #[derive(Clone, Debug, Default)]
@@ -84,24 +37,29 @@ pub struct SendBuffer {
     lost: BTreeSet<u64>,
     /// The oldest message and since when later ones are acknowledged although it was sent again.
     contradicted: Option<(u64, Timestamp)>,
-    /// Agents before 3.2.1041.0 do not acknowledge duplicates.
-    silent_on_duplicates: bool,
+    duplicates: DuplicateHabit,
 }
 
 impl SendBuffer {
     /// A buffer whose first message has this number and was sent before, perhaps by another process.
-    pub fn restored(first: u64, silent_on_duplicates: bool) -> Self {
+    /// `answers_duplicates` as far as it is known.
+    pub fn restored(first: u64, answers_duplicates: Option<bool>) -> Self {
         Self {
             first,
             cursor: first,
-            silent_on_duplicates,
+            duplicates: DuplicateHabit::known(answers_duplicates),
             ..Self::default()
         }
     }
 
     /// Tells whether the agent acknowledges duplicates.
-    pub const fn set_silent_on_duplicates(&mut self, silent: bool) {
-        self.silent_on_duplicates = silent;
+    pub const fn set_answers_duplicates(&mut self, answers: bool) {
+        self.duplicates = DuplicateHabit::known(Some(answers));
+    }
+
+    /// Whether the agent acknowledges duplicates, as far as it is known.
+    pub const fn answers_duplicates(&self) -> Option<bool> {
+        self.duplicates.answers()
     }
 
     /// The number the next new message gets.
@@ -183,10 +141,14 @@ impl SendBuffer {
         self.in_flight = 0;
         self.cursor = self.first;
         self.contradicted = None;
+        self.duplicates.handle_attached();
     }
 
     /// The size of the next message that wants to go out: lost ones first, then those not on this websocket yet.
     pub fn next_size(&self) -> Option<usize> {
+        if self.duplicates.wants_question() {
+            return Some(0);
+        }
         self.next_to_send()
             .and_then(|number| self.entry(number))
             .map(|entry| entry.payload.len())
@@ -199,6 +161,11 @@ impl SendBuffer {
 
     /// Hands out the next message and counts it as written.
     pub fn poll(&mut self, now: Timestamp) -> Option<Outgoing> {
+        if self.duplicates.wants_question()
+            && let Some(number) = self.first.checked_sub(1)
+        {
+            return Some(self.ask(number));
+        }
         let number = self.next_to_send()?;
         self.lost.remove(&number);
         if number >= self.cursor {
@@ -227,9 +194,22 @@ impl SendBuffer {
         Some(outgoing)
     }
 
+    /// A duplicate of a message that was acknowledged, and so is never read: nothing is in it.
+    fn ask(&mut self, number: u64) -> Outgoing {
+        self.duplicates.handle_asked(self.next_place, number);
+        self.next_place = self.next_place.saturating_add(1);
+        Outgoing {
+            number,
+            payload_type: PayloadType::FLAG,
+            payload: Bytes::new(),
+            resent: true,
+        }
+    }
+
     /// Takes an acknowledge. Numbers never sent and numbers long gone are ignored.
     pub fn acknowledge(&mut self, number: u64, now: Timestamp) -> Acknowledged {
         let Some(entry) = self.entry_mut(number) else {
+            self.duplicates.handle_again(number);
             return Acknowledged::default();
         };
         if entry.acknowledged {
@@ -275,20 +255,31 @@ impl SendBuffer {
         }
     }
 
+    /// For a time nothing could be heard: what seems to have lasted long begins now.
+    pub const fn excuse_silence(&mut self, now: Timestamp) {
+        if let Some((_, since)) = &mut self.contradicted {
+            *since = now;
+        }
+    }
+
     /// A message transmitted once, at `place`, was acknowledged: whatever was transmitted well before it and is
     /// still not acknowledged is lost, or (old agents) was processed without a word.
     fn judge(&mut self, place: u64, now: Timestamp) {
+        self.duplicates.handle_later(place);
+        let silent = self.duplicates.answers() == Some(false);
         while let Some((&earlier, &number)) = self.flights.iter().next() {
             if earlier >= place {
                 break;
             }
             let again = self.entry(number).is_some_and(|entry| entry.transmissions > 1);
-            if again && self.silent_on_duplicates && self.contradict(number) {
+            if again && silent && self.contradict(number) {
                 self.retire(number);
                 continue;
             }
-            let decided = again && self.silent_on_duplicates;
-            if !decided && earlier.saturating_add(REORDERING) > place {
+            if again && number == self.first && number > 0 {
+                self.duplicates.doubt();
+            }
+            if !(again && silent) && earlier.saturating_add(REORDERING) > place {
                 break;
             }
             if again && number == self.first && self.contradicted.is_none_or(|(head, _)| head != number) {
@@ -370,15 +361,5 @@ impl SendBuffer {
     fn entry_mut(&mut self, number: u64) -> Option<&mut Entry> {
         self.entries
             .get_mut(usize::try_from(number.checked_sub(self.first)?).ok()?)
-    }
-}
-
-impl Entry {
-    /// From now on it is written in the form for messages that may have arrived already.
-    fn make_resend(&mut self) {
-        if let Form::Mux(kind) = self.form {
-            self.payload = kind.resend_form(&self.payload);
-            self.form = Form::Same;
-        }
     }
 }

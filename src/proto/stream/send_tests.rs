@@ -2,7 +2,8 @@
 
 use bytes::Bytes;
 
-use super::send::{Form, Outgoing, SendBuffer};
+use super::message::{Form, Outgoing};
+use super::send::SendBuffer;
 use crate::Timestamp;
 use crate::mux::Kind;
 use crate::wire::PayloadType;
@@ -84,7 +85,7 @@ fn karns_rule_gives_no_sample_for_what_was_sent_twice() {
 #[test]
 fn an_old_agents_silence_about_a_duplicate_is_understood() {
     let mut buffer = with(1);
-    buffer.set_silent_on_duplicates(true);
+    buffer.set_answers_duplicates(false);
     sent(&mut buffer);
     // It was processed, its acknowledge was lost with the websocket.
     buffer.handle_attached();
@@ -116,6 +117,8 @@ fn a_contradicted_head_is_remembered_until_it_is_acknowledged() {
         Some(Timestamp::from_nanos(1)),
         "the first resend was contradicted then"
     );
+    buffer.excuse_silence(Timestamp::from_nanos(7));
+    assert_eq!(buffer.contradicted_since(), Some(Timestamp::from_nanos(7)));
     buffer.acknowledge(0, NOW);
     assert_eq!(buffer.contradicted_since(), None);
 }
@@ -163,4 +166,66 @@ proptest::proptest! {
         let expected: Vec<u64> = (0..buffer.next_number()).filter(|number| !acknowledged.contains(number)).collect();
         proptest::prop_assert_eq!(sent(&mut buffer), expected);
     }
+}
+
+/// A shell without a handshake, whose agent's version nobody has told: 0 was acknowledged, 1 was processed, and its acknowledge was
+/// lost with the websocket.
+fn in_doubt() -> SendBuffer {
+    let mut buffer = with(2);
+    sent(&mut buffer);
+    buffer.acknowledge(0, NOW);
+    buffer.handle_attached();
+    buffer
+}
+
+/// What goes out in a round, after something new was typed.
+fn round(buffer: &mut SendBuffer) -> (u64, Vec<u64>) {
+    let new = buffer.push(PayloadType::OUTPUT, Bytes::from_static(b"x"), Form::Same);
+    (new, sent(buffer))
+}
+
+#[test]
+fn an_agent_whose_version_nobody_knows_is_asked_with_a_duplicate_and_understood() {
+    let mut buffer = in_doubt();
+    let mut asked = 0;
+    for _ in 0..20 {
+        let (new, numbers) = round(&mut buffer);
+        asked += numbers.iter().filter(|number| **number == 0).count();
+        buffer.acknowledge(new, NOW);
+    }
+    assert_eq!((asked, buffer.answers_duplicates()), (3, Some(false)));
+    assert!(buffer.is_empty(), "{buffer:?}");
+}
+
+#[test]
+fn an_agent_that_answers_a_duplicate_is_no_silent_one() {
+    let mut buffer = in_doubt();
+    for _ in 0..20 {
+        let (new, numbers) = round(&mut buffer);
+        if numbers.contains(&0) {
+            buffer.acknowledge(0, NOW);
+        }
+        buffer.acknowledge(new, NOW);
+    }
+    assert_eq!(buffer.answers_duplicates(), Some(true));
+    assert_eq!(
+        buffer.oldest_unacknowledged(),
+        1,
+        "it was lost each time, and is sent until it comes"
+    );
+    assert!(buffer.contradicted_since().is_some());
+}
+
+/// Nothing below it was ever acknowledged, so nothing is a duplicate for certain.
+#[test]
+fn the_first_message_of_all_is_no_reason_to_ask() {
+    let mut buffer = with(1);
+    sent(&mut buffer);
+    buffer.handle_attached();
+    for _ in 0..20 {
+        let (new, numbers) = round(&mut buffer);
+        assert!(numbers.iter().filter(|number| **number == 0).count() <= 1);
+        buffer.acknowledge(new, NOW);
+    }
+    assert_eq!(buffer.answers_duplicates(), None);
 }

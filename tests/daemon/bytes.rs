@@ -9,7 +9,9 @@ use tokio::task::JoinSet;
 
 use crate::support::daemon::{Daemon, config};
 use crate::support::pattern::fill;
-use autossm_sim::Simulator;
+use autossm::status::SessionStatus;
+use autossm_proto::session::{Phase, Trouble};
+use autossm_sim::{Fault, LinkFault, Side, Simulator};
 
 /// A daemon whose forward leads to `serve`, which gets each connection.
 async fn forward_to<F, T>(serve: F) -> (Simulator, Daemon, SocketAddr, JoinSet<()>)
@@ -26,12 +28,18 @@ where
             connections.spawn(serve(socket));
         }
     });
-    let simulator = Simulator::start(autossm_sim::Config::default()).await.unwrap();
+    let mut settings = autossm_sim::Config::default();
+    settings.agent.speed = 200;
+    let simulator = Simulator::start(settings).await.unwrap();
     let program = std::path::Path::new(env!("CARGO_BIN_EXE_autossm"));
     let daemon = Daemon::start(
         program,
         &[],
-        &config(&simulator.endpoint_url(), port, "timings = { fin_grace = \"3s\" }\n"),
+        &config(
+            &simulator.endpoint_url(),
+            port,
+            "timings = { fin_grace = \"3s\", ping_interval = \"2s\", ping_timeout = \"2s\" }\n",
+        ),
     )
     .await
     .unwrap();
@@ -147,4 +155,44 @@ async fn an_answer_followed_by_a_close_is_complete() {
     let mut expected = vec![0; 500_000];
     fill(3, 0, &mut expected);
     assert_eq!(Sha256::digest(&answer), Sha256::digest(&expected));
+}
+
+/// A local program that stands still keeps neither a drop from being noticed nor the session from coming back.
+#[tokio::test]
+async fn a_drop_is_noticed_and_mended_although_nobody_reads() {
+    // More than the daemon keeps for one connection, and the sockets on the way.
+    const BLOCKS: usize = 32;
+    let block = || {
+        let mut block = vec![0; 1 << 20];
+        fill(5, 0, &mut block);
+        block
+    };
+    let (simulator, daemon, address, _tasks) = forward_to(move |mut socket| async move {
+        let block = block();
+        for _ in 0..BLOCKS {
+            socket.write_all(&block).await.unwrap();
+        }
+    })
+    .await;
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let full = |session: &SessionStatus| session.trouble == Some(Trouble::LocalNotReading);
+    daemon.wait_until("full", full).await.unwrap();
+    for drop in 1..=2 {
+        simulator
+            .inject(Fault::Link {
+                session: None,
+                side: Side::Client,
+                fault: LinkFault::Reset,
+            })
+            .await
+            .unwrap();
+        let back = |session: &SessionStatus| session.figures.drops == drop && session.phase == Phase::Attached;
+        daemon.wait_until("a drop and its end", back).await.unwrap();
+    }
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).await.unwrap();
+    assert_eq!(daemon.session().await.unwrap().figures.drops, 2, "{}", daemon.log());
+    let block = block();
+    let exact = answer.chunks(block.len()).all(|piece| piece == block);
+    assert_eq!((exact, answer.len()), (true, BLOCKS * block.len()));
 }

@@ -12,8 +12,8 @@ use tokio::io::AsyncReadExt;
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
-use crate::support::comes_true;
 use crate::support::daemon::PATIENCE;
+use crate::support::{comes_true, skipped};
 use crate::user::User;
 use crate::{Bench, kill, program};
 
@@ -196,8 +196,20 @@ async fn a_durable_command_may_end_while_the_link_is_down() {
     assert_eq!((run.code, run.stdout().as_str()), (Some(4), "tail\n"), "{run:?}");
 }
 
+/// Whether this process ignores SIGINT, and with it all that it starts.
+fn ignores_interrupts() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    mask.is_some_and(|mask| mask & 2 != 0)
+}
+
 #[tokio::test]
 async fn ctrl_c_reaches_the_remote_command() {
+    if ignores_interrupts() {
+        // A shell cannot trap what it was started to ignore.
+        return skipped("SIGINT is ignored here, as in a background job of a script");
+    }
     let bench = Bench::start().await;
     for (options, command, code) in [
         (

@@ -4,9 +4,9 @@
 //! terminal says when it has shown a frame; only then it gets the next one, which is made from what the screen is by then: a slow
 //! one sees fewer of them and holds up nobody. Nothing may be left out for a pipe, so a slow one slows the session down.
 
-mod charset;
 mod frames;
 mod model;
+mod translate;
 mod view;
 mod viewer;
 

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use vt100::{Callbacks, Parser, Screen};
 
-use super::charset::LineDrawing;
+use super::translate::Translator;
 
 /// The largest terminal that is modelled: beyond it no screen is, and memory has a bound.
 const MOST_ROWS: u16 = 500;
@@ -19,7 +19,7 @@ const MOST_ANSWERS: usize = 4096;
 /// The screen of a remote program with its scrollback.
 pub(super) struct Model {
     parser: Parser<Asides>,
-    drawing: LineDrawing,
+    translator: Translator,
     scrollback: usize,
 }
 
@@ -47,7 +47,7 @@ impl Model {
     pub(super) fn new(scrollback: usize) -> Self {
         Self {
             parser: Self::parser(ROWS, COLS, scrollback),
-            drawing: LineDrawing::default(),
+            translator: Translator::default(),
             scrollback,
         }
     }
@@ -62,7 +62,7 @@ impl Model {
     }
 
     fn clear(&mut self, (rows, cols): (u16, u16)) {
-        self.drawing = LineDrawing::default();
+        self.translator = Translator::default();
         self.parser = Self::parser(rows, cols, self.scrollback);
     }
 
@@ -82,7 +82,7 @@ impl Model {
     /// Draws what the program has written.
     pub(super) fn process(&mut self, bytes: &[u8]) {
         let mut translated = Vec::with_capacity(bytes.len());
-        self.drawing.translate(bytes, &mut translated);
+        self.translator.translate(bytes, &mut translated);
         self.guarded(|model| model.parser.process(&translated));
     }
 
@@ -266,6 +266,14 @@ mod tests {
         }
         (0..10_000).for_each(|_| model.process(b"\x1b[c"));
         assert!(model.take_answers().len() < MOST_ANSWERS + 20);
+    }
+
+    #[test]
+    fn what_is_inserted_moves_the_rest_of_the_row() {
+        let mut model = Model::new(0);
+        model.set_size(2, 8);
+        model.process("abcdef\r\x1b[3C\x1b[4hX漢\x1b[4l!".as_bytes());
+        assert_eq!(model.screen().rows(0, 8).next().unwrap(), "abcX漢!e");
     }
 
     #[test]

@@ -1,4 +1,10 @@
-//! The line-drawing character set, which the terminal model does not know: what is drawn with it becomes Unicode.
+//! What the terminal's model does not know, in words that it does: the line-drawing character set becomes Unicode, and what is
+//! written in insert mode (IRM) comes after room has been made for it.
+
+use unicode_width::UnicodeWidthChar;
+
+/// Bytes of a control sequence that are looked at; longer ones set no mode.
+const LONGEST: usize = 32;
 
 /// What a byte belongs to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -19,20 +25,32 @@ enum State {
 
 /// Translates a remote program's output.
 #[derive(Debug, Default)]
-pub(super) struct LineDrawing {
+pub(super) struct Translator {
     state: State,
     /// Whether the first and the second character set draw lines.
     sets: [bool; 2],
     /// The second one is in use.
     shifted: bool,
+    /// What is written moves what follows it in its row.
+    inserts: bool,
+    /// The parameters of the control sequence so far.
+    parameters: Vec<u8>,
+    /// The beginning of a character, while inserting.
+    partial: Vec<u8>,
 }
 
-impl LineDrawing {
-    /// The bytes with line drawing in Unicode. Where no line is drawn they stay what they are.
+impl Translator {
+    /// The bytes in words of the model. Where nothing is to be translated they stay what they are.
     pub(super) fn translate(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         for &byte in bytes {
-            match self.take(byte) {
-                Some(c) => out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes()),
+            let text = self.state == State::Text && byte >= 0x20 && byte != 0x7f;
+            let drawn = self.take(byte);
+            if !text {
+                out.append(&mut self.partial);
+            }
+            match drawn {
+                Some(c) => self.write(c, out),
+                None if text && self.inserts => self.insert(byte, out),
                 None => out.push(byte),
             }
         }
@@ -61,12 +79,45 @@ impl LineDrawing {
                 *(if second { other } else { first }) = byte == b'0';
             }
             (State::Escape, b'c') => *self = Self::default(),
+            (State::Escape, b'[') => self.parameters.clear(),
+            (State::Csi, 0x20..=0x3f) if self.parameters.len() < LONGEST => self.parameters.push(byte),
+            (State::Csi, b'h' | b'l') if self.names_insert_mode() => self.inserts = byte == b'h',
+            // DECSTR.
+            (State::Csi, b'p') if self.parameters == b"!" => self.inserts = false,
             (State::Text, 0x0e) => self.shifted = true,
             (State::Text, 0x0f) => self.shifted = false,
             (State::Text, 0x5f..=0x7e) if self.draws() => return Some(line(byte)),
             _ => {}
         }
         None
+    }
+
+    fn names_insert_mode(&self) -> bool {
+        self.parameters.len() < LONGEST && self.parameters.split(|byte| *byte == b';').any(|mode| mode == b"4")
+    }
+
+    /// A byte of text in insert mode: its character is written once it is whole.
+    fn insert(&mut self, byte: u8, out: &mut Vec<u8>) {
+        self.partial.push(byte);
+        match std::str::from_utf8(&self.partial) {
+            Ok(text) => {
+                let c = text.chars().next();
+                self.partial.clear();
+                if let Some(c) = c {
+                    self.write(c, out);
+                }
+            }
+            Err(error) if error.error_len().is_none() => {}
+            Err(_) => out.append(&mut self.partial),
+        }
+    }
+
+    fn write(&self, c: char, out: &mut Vec<u8>) {
+        let width = c.width().unwrap_or(0);
+        if self.inserts && width > 0 {
+            out.extend_from_slice(format!("\x1b[{width}@").as_bytes());
+        }
+        out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
     }
 
     const fn draws(&self) -> bool {
@@ -118,11 +169,11 @@ mod tests {
     use super::*;
 
     fn translated(bytes: &str) -> String {
-        let mut drawing = LineDrawing::default();
+        let mut translator = Translator::default();
         let mut out = Vec::new();
         // Byte by byte: a sequence may be cut anywhere.
         for byte in bytes.bytes() {
-            drawing.translate(&[byte], &mut out);
+            translator.translate(&[byte], &mut out);
         }
         String::from_utf8(out).unwrap()
     }
@@ -145,5 +196,22 @@ mod tests {
             assert_eq!(translated(text), text);
         }
         assert_eq!(translated("\x1b(0x\x1bcx"), "\x1b(0│\x1bcx");
+    }
+
+    #[test]
+    fn insert_mode_makes_room_first() {
+        assert_eq!(
+            translated("a\x1b[4hbü漢\u{301}\x1b[4lc"),
+            "a\x1b[4h\x1b[1@b\x1b[1@ü\x1b[2@漢\u{301}\x1b[4lc"
+        );
+        assert_eq!(translated("\x1b[4;20hx\x1b[!px"), "\x1b[4;20h\x1b[1@x\x1b[!px");
+        assert_eq!(translated("\x1b(0\x1b[4hx\x1bcx"), "\x1b(0\x1b[4h\x1b[1@│\x1bcx");
+        for other in ["\x1b[?4hx", "\x1b[14hx", "\x1b[4mx", "\x1b[4h\t\r\n\x1b[5C"] {
+            assert_eq!(translated(other), other);
+        }
+        // What is no text is handed on as it came.
+        let (mut translator, mut out) = (Translator::default(), Vec::new());
+        translator.translate(b"\x1b[4h\xff\xe6\xbc\n", &mut out);
+        assert_eq!(out, b"\x1b[4h\xff\xe6\xbc\n");
     }
 }

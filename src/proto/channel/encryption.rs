@@ -90,6 +90,11 @@ impl DataChannel {
         Some(message)
     }
 
+    /// Whether something waits for its turn that must have been sealed, and came before there was a key.
+    pub(super) fn holds_plain_text(&self) -> bool {
+        self.is_encrypted() && self.stream.received().holds(is_sealed)
+    }
+
     fn is_encrypted(&self) -> bool {
         self.handshake.as_ref().is_some_and(Handshake::is_encrypted)
     }

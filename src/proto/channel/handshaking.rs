@@ -26,6 +26,10 @@ impl DataChannel {
         self.handshake = Some(step.next);
         self.apply_features();
         if let Some(response) = step.response {
+            if self.holds_plain_text() {
+                let reason = "output came in plain text before the session's key was agreed on".to_owned();
+                return self.events.push_back(ChannelEvent::Failed { reason });
+            }
             self.push(PayloadType::HANDSHAKE_RESPONSE, response);
         }
         if let Some(challenge) = step.challenge {

@@ -5,10 +5,11 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    Attempt, Backoff, Command, Epoch, Event, Failure, FailureClass, Grant, Inbound, LocalId, Outcome, Phase, Reading,
-    ResumeGrant, Secret, Session, SessionConfig,
+    Attempt, Backoff, Command, Epoch, Event, Failure, FailureClass, Grant, Inbound, KeyGrant, LocalId, Outcome, Phase,
+    Reading, ResumeGrant, Secret, Session, SessionConfig,
 };
 use crate::Timestamp;
+use crate::cipher::DataKey;
 use crate::journal::Record;
 use crate::wire::{ClientMessage, MessageType, PayloadType, Uuid};
 
@@ -54,6 +55,15 @@ fn handshaking(config: SessionConfig) -> Session {
 }
 
 fn inbound(session: &mut Session, message_type: MessageType, number: i64, payload: &[u8]) {
+    inbound_of(session, message_type, number, (PayloadType::OUTPUT, payload));
+}
+
+fn inbound_of(
+    session: &mut Session,
+    message_type: MessageType,
+    number: i64,
+    (payload_type, payload): (PayloadType, &[u8]),
+) {
     let message = ClientMessage {
         message_type,
         schema_version: 1,
@@ -61,7 +71,7 @@ fn inbound(session: &mut Session, message_type: MessageType, number: i64, payloa
         sequence_number: number,
         flags: 0,
         message_id: Uuid::from_random(1, 2),
-        payload_type: PayloadType::OUTPUT,
+        payload_type,
         payload: Bytes::copy_from_slice(payload),
     };
     session.handle_inbound(Epoch(1), Inbound::Binary(message.encode().unwrap()), NOW);
@@ -234,4 +244,28 @@ fn nothing_prints_a_token_or_the_query_of_an_address() {
     );
     assert!(!printed.contains(CANARY), "{printed}");
     assert!(printed.contains("wss://host/v1/data-channel/ada-1"));
+}
+
+/// What is to be sealed and comes before there is a key could be anybody's.
+#[test]
+fn output_that_waits_in_plain_text_for_the_key_ends_the_session() {
+    let mut session = handshaking(SessionConfig::default());
+    while session.poll_command().is_some() {}
+    inbound(&mut session, MessageType::OutputStreamData, 5, b"rm -rf");
+    let request = br#"{"AgentVersion":"3.3.1142.0","RequestedClientActions":[{"ActionType":"SessionType","ActionParameters":{"SessionType":"Port","Properties":{"portNumber":"22"}}},{"ActionType":"KMSEncryption","ActionParameters":{"KMSKeyId":"k"}}]}"#;
+    let request = (PayloadType::HANDSHAKE_REQUEST, &request[..]);
+    inbound_of(&mut session, MessageType::OutputStreamData, 0, request);
+    let Some(Command::FetchKey { attempt, .. }) = session.poll_command() else {
+        panic!("no key is asked for");
+    };
+    assert_eq!(causes(&mut session), []);
+    let grant = KeyGrant {
+        key: DataKey::new(vec![7; 64]).unwrap(),
+        cipher_text_key: "a2V5".to_owned(),
+        nonce: [0; 12],
+    };
+    session.handle_outcome(Outcome::Key { attempt, grant }, NOW);
+    let (phase, cause) = causes(&mut session).remove(0);
+    assert_eq!(phase, Phase::Ended);
+    assert!(cause.contains("in plain text"), "{cause}");
 }

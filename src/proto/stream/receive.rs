@@ -106,6 +106,11 @@ impl ReceiveBuffer {
         self.expected
     }
 
+    /// Whether a message of such a type is held because an earlier one is missing.
+    pub fn holds(&self, such: impl Fn(PayloadType) -> bool) -> bool {
+        self.held.values().any(|(payload_type, _)| such(*payload_type))
+    }
+
     /// Payload bytes held because an earlier message is missing.
     pub const fn held_bytes(&self) -> usize {
         self.held_bytes

@@ -1,5 +1,9 @@
 //! Who holds a session that a command needs: the daemon, or the command's own process.
 
+use std::os::unix::net::UnixStream;
+
+use anyhow::Context;
+
 use super::args::{HolderArgs, variable};
 use crate::config::{self, Environment, LoadError, OnDemand, SessionSettings, Settings, settings_on_demand};
 use crate::control::Client;
@@ -42,6 +46,25 @@ fn has_own_keys(args: &HolderArgs, wanted: &OnDemand) -> anyhow::Result<bool> {
         return Ok(false);
     }
     Ok(args.session(wanted)?.profile.is_none())
+}
+
+/// Holds a session in a thread of this process while the other end of its connection is used; gives what came of both. The session
+/// ends with its connection, and is terminated before this returns.
+///
+/// # Errors
+/// There is no connection or no thread to be had.
+pub(super) fn hold_here<Used, Held: Send + 'static>(
+    hold: impl FnOnce(UnixStream) -> Held + Send + 'static,
+    uses: impl FnOnce(UnixStream) -> Used,
+) -> anyhow::Result<(Used, Held)> {
+    let (own, theirs) = UnixStream::pair().context("cannot make a connection")?;
+    let holder = std::thread::Builder::new().name("session".to_owned());
+    let holder = holder.spawn(move || hold(theirs)).context("cannot start a thread")?;
+    let used = uses(own);
+    let Ok(held) = holder.join() else {
+        anyhow::bail!("internal error, please report this; the session may live on until it times out");
+    };
+    Ok((used, held))
 }
 
 impl HolderArgs {

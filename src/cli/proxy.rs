@@ -3,14 +3,12 @@
 //! The session is held by the daemon, or in this process where none runs. Nothing but the connection's bytes goes to
 //! standard output; nothing goes to standard error unless something is wrong, since ssh shows it on the terminal.
 
-use std::os::unix::net::UnixStream;
-
 use anyhow::Context;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::args::ProxyArgs;
 use super::exit::Exit;
-use super::on_demand::{Holder, holder};
+use super::on_demand::{Holder, hold_here, holder};
 use super::relay::{Ended, is_interactive, relay};
 use super::{output, runtime};
 use crate::config::{LogFormat, OnDemand, SessionSettings};
@@ -66,17 +64,9 @@ fn alone(args: &ProxyArgs, session: SessionSettings) -> anyhow::Result<Exit> {
     if args.verbose {
         logging::start("info", LogFormat::Human)?;
     }
-    let (own, theirs) = UnixStream::pair().context("cannot make a connection")?;
-    let holder = std::thread::Builder::new().name("session".to_owned());
-    let holder = holder
-        .spawn(move || runtime::block_on(daemon::hold_alone(session, theirs)))
-        .context("cannot start a thread")?;
-    let ended = relay(&own, &[]).context("cannot carry the connection")?;
-    // The session ends with its connection, and is terminated before this process ends.
-    drop(own);
-    let Ok(held) = holder.join() else {
-        anyhow::bail!("internal error, please report this; the session may live on until it times out");
-    };
+    let hold = move |stream| runtime::block_on(daemon::hold_alone(session, stream));
+    let (ended, held) = hold_here(hold, |stream| relay(&stream, &[]))?;
+    let ended = ended.context("cannot carry the connection")?;
     match held?? {
         Some(end) if ended == Ended::FarSide => Ok(say(args, &end)),
         Some(_) | None => Ok(Exit::Done),

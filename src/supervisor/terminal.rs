@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use autossm_proto::Timestamp;
-use autossm_proto::session::{CLOSED, LocalId, Phase, ResetCause, Snapshot, Trouble};
+use autossm_proto::session::{CLOSED, LocalId, Phase, ResetCause, Session, Snapshot, Trouble};
 use autossm_proto::shell::Source;
 use autossm_proto::wire::SizeBody;
 use bytes::Bytes;
@@ -245,8 +245,7 @@ impl Supervisor<'_> {
         if self.shell.is_none() {
             return;
         }
-        let snapshot = self.session.snapshot();
-        if snapshot.phase == Phase::Attached {
+        if self.session.phase() == Phase::Attached {
             // Of a session that starts again by itself.
             self.open_shell(now);
         }
@@ -262,15 +261,14 @@ impl Supervisor<'_> {
         }
         let reading = shell.pending_bytes < MOST_PENDING && self.farewell.is_none();
         shell.terminal.set_reading(reading);
-        shell.show_status(&self.keep.settings.name, &snapshot, now);
+        shell.show_status(&self.keep.settings.name, &self.session, now);
         shell.terminal.render(now);
     }
 }
 
 impl ShellFace {
-    fn show_status(&mut self, name: &str, snapshot: &Snapshot, now: Timestamp) {
-        let well =
-            snapshot.phase == Phase::Attached && snapshot.trouble.is_none_or(|trouble| trouble != Trouble::AgentAway);
+    fn show_status(&mut self, name: &str, session: &Session, now: Timestamp) {
+        let well = session.phase() == Phase::Attached && session.trouble() != Some(Trouble::AgentAway);
         if well || self.local.is_none() {
             (self.away, self.tick, self.typed) = (None, None, 0);
             return self.terminal.set_status(None);
@@ -292,7 +290,7 @@ impl ShellFace {
             typed => format!("; {typed} keystrokes wait"),
         };
         // What matters most first: a terminal may be narrow.
-        let (state, cause) = describe(snapshot, now);
+        let (state, cause) = describe(&session.snapshot(), now);
         let text = format!("[autossm] {name}: {state}{typed}{cause}");
         self.terminal.set_status(Some(printable(&text)));
     }

@@ -2,15 +2,12 @@
 
 mod trailer;
 
-use std::os::unix::net::UnixStream;
-
-use anyhow::Context;
 use rand::RngExt;
 
 use super::args::ExecArgs;
 use super::attach::{Ended, Kind, exchange, tty};
 use super::exit::Exit;
-use super::on_demand::{Holder, holder};
+use super::on_demand::{Holder, hold_here, holder};
 use super::{output, runtime};
 use crate::config::OnDemand;
 use crate::control::{AttachRequest, ClientError, Proxied};
@@ -97,17 +94,9 @@ fn request(args: &ExecArgs, nonce: &str) -> (AttachRequest, Kind) {
 fn alone(args: &ExecArgs, request: &AttachRequest, nonce: &str) -> anyhow::Result<Ended> {
     let (_, kind) = self::request(args, nonce);
     let session = args.holder.session(&OnDemand::from(request.clone()))?;
-    let (own, theirs) = UnixStream::pair().context("cannot make a connection")?;
     let view = request.view;
-    let holder = std::thread::Builder::new().name("session".to_owned());
-    let holder = holder
-        .spawn(move || runtime::block_on(daemon::hold_shell_alone(session, theirs, view)))
-        .context("cannot start a thread")?;
-    let ended = runtime::block_on(exchange(own, &[], kind));
-    // The session ends with its connection, and is terminated before this process ends.
-    let Ok(held) = holder.join() else {
-        anyhow::bail!("internal error, please report this; the session may live on until it times out");
-    };
+    let hold = move |stream| runtime::block_on(daemon::hold_shell_alone(session, stream, view));
+    let (ended, held) = hold_here(hold, |stream| runtime::block_on(exchange(stream, &[], kind)))?;
     held??;
     ended?
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{DropCause, Session, Work};
+use super::{DropCause, Phase, Session, Work};
 
 /// Websockets in a row that must come to the same nothing before it is said.
 const ENOUGH: u32 = 3;
@@ -74,8 +74,13 @@ impl Streak {
 }
 
 impl Session {
+    /// Its phase now.
+    pub const fn phase(&self) -> Phase {
+        self.phase
+    }
+
     /// The one thing most worth saying.
-    pub(super) fn trouble(&self) -> Option<Trouble> {
+    pub fn trouble(&self) -> Option<Trouble> {
         if let (Work::Up(link), Some(live)) = (&self.work, &self.live)
             && link.proven
         {

@@ -157,8 +157,9 @@ async fn an_answer_followed_by_a_close_is_complete() {
     assert_eq!(Sha256::digest(&answer), Sha256::digest(&expected));
 }
 
-/// A local program that stands still keeps neither a drop from being noticed nor the session from coming back.
-#[tokio::test]
+/// A local program that stands still keeps neither a drop from being noticed nor the session from coming back. With a flood in
+/// the simulator, questions to the daemon need a thread of their own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drop_is_noticed_and_mended_although_nobody_reads() {
     // More than the daemon keeps for one connection, and the sockets on the way.
     const BLOCKS: usize = 32;

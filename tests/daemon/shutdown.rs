@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use autossm_proto::session::Phase;
-use autossm_sim::{BadAnswer, Call, Disturbance, Fault, LinkFault, Side, Simulator, Traffic, Way};
+use autossm_sim::{BadAnswer, Call, Disturbance, Fault, LinkFault, Port, PortFault, Side, Simulator, Traffic, Way};
 use rustix::process::Signal;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -67,6 +67,15 @@ async fn ends_with_a_backlog(traffic: Traffic, bytes: usize) -> (usize, String) 
         fault: LinkFault::Traffic(disturbance),
     };
     simulator.inject(fault).await.unwrap();
+    if traffic == Traffic::Discard {
+        // A dead link is noticed at about the time that a daemon waits at its end; the next one would deliver everything.
+        let refused = Fault::Port {
+            port: Port::DataChannel,
+            fault: PortFault::Refuse,
+            for_ms: None,
+        };
+        simulator.inject(refused).await.unwrap();
+    }
     client.write_all(&vec![b'x'; bytes]).await.unwrap();
     let taken = |session: &autossm::status::SessionStatus| session.figures.bytes_up > bytes as u64;
     daemon.wait_until("all bytes taken", taken).await.unwrap();

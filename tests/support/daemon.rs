@@ -154,7 +154,8 @@ impl Daemon {
         let wait = async {
             loop {
                 ticks.tick().await;
-                let session = self.session().await?;
+                let session = self.session().await;
+                let session = session.with_context(|| format!("{what}; the daemon's log:\n{}", self.log()))?;
                 if holds(&session) {
                     return Ok(session);
                 }

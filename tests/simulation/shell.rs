@@ -100,6 +100,15 @@ fn who_does_not_read_keeps_no_session_from_coming_back() {
     world.run(&mut client, until, full);
     assert!(full(&client), "{:?}", client.session.snapshot());
     let got = client.got.len();
+    client.commands.push_back(line("typed meanwhile"));
+    let until = world.now.after(10 * SECOND);
+    world.run(&mut client, until, |_| false);
+    let resent = client.session.figures().resent;
+    let until = world.now.after(600 * SECOND);
+    world.run(&mut client, until, |_| false);
+    let figures = client.session.figures();
+    assert_eq!(figures.resent, resent, "what is not read cannot be missed");
+    assert!(figures.backlog_bytes < 100, "{figures:?}");
     for drop in 1..=100 {
         world.after(SECOND, What::Reset(world.websockets));
         let until = world.now.after(60 * SECOND);
@@ -117,6 +126,48 @@ fn who_does_not_read_keeps_no_session_from_coming_back() {
     assert!(more <= 100 * 2048, "{more} bytes more are held");
     client.reads = true;
     let until = world.now.after(300 * SECOND);
-    world.run(&mut client, until, |client| client.got.len() > 500 * 1024);
+    world.run(&mut client, until, |client| {
+        client.got.ends_with(&line("ran typed meanwhile"))
+    });
     assert_eq!(String::from_utf8_lossy(&client.got), said(&world));
+}
+
+/// An agent before 3.2.1041.0 says nothing of what it has had, a shell has no handshake that tells its version, and below the first
+/// message there is none to ask with.
+#[test]
+fn a_drop_at_the_first_message_leaves_a_shell_of_an_old_agent_usable() {
+    for seed in 0..20 {
+        let mut world = World::new(seed, true);
+        world.agent.shell = true;
+        let typed = (0..5).map(|number| line(&format!("command {number}"))).collect();
+        let mut client = Client::new(&config(), seed, typed, world.now);
+        while world.agent.expected == 0 {
+            let until = world.now.after(Duration::from_millis(1));
+            world.run(&mut client, until, |_| false);
+        }
+        world.after(Duration::ZERO, What::Reset(world.websockets));
+        let until = world.now.after(300 * SECOND);
+        world.run(&mut client, until, |client| {
+            client.got.ends_with(&line("ran command 4"))
+        });
+        let snapshot = client.session.snapshot();
+        assert_eq!(
+            String::from_utf8_lossy(&client.got),
+            said(&world),
+            "{seed}: {snapshot:?}"
+        );
+        assert_eq!(
+            (world.agent.ran.len(), snapshot.figures.starts),
+            (5, 1),
+            "{seed}: {snapshot:?}"
+        );
+        let until = world.now.after(300 * SECOND);
+        world.run(&mut client, until, |_| false);
+        let snapshot = client.session.snapshot();
+        assert_eq!(
+            (snapshot.trouble, snapshot.figures.starts),
+            (None, 1),
+            "{seed}: {snapshot:?}"
+        );
+    }
 }

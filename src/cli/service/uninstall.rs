@@ -63,7 +63,10 @@ fn end(systemctl: &Systemctl, service: &str, said: &mut String) -> anyhow::Resul
         // The daemon's word for "end, and terminate every session": works for other users' services too.
         if let Err(error) = systemctl.run(&["kill", "--kill-who=main", "--signal=SIGUSR2", service]) {
             // It has just ended, or waits to be started again.
-            tracing::debug!(%error, "no process to tell");
+            let _infallible = writeln!(
+                said,
+                "{service}: no process could be told to terminate its sessions ({error}); `autossm sessions` lists what is left"
+            );
             return disable(systemctl, service);
         }
         let ended = runtime::block_on(async {

@@ -93,7 +93,10 @@ impl Translator {
     }
 
     fn names_insert_mode(&self) -> bool {
-        self.parameters.len() < LONGEST && self.parameters.split(|byte| *byte == b';').any(|mode| mode == b"4")
+        let private = self.parameters.first().is_some_and(|byte| (0x3c..=0x3f).contains(byte));
+        !private
+            && self.parameters.len() < LONGEST
+            && self.parameters.split(|byte| *byte == b';').any(|mode| mode == b"4")
     }
 
     /// A byte of text in insert mode: its character is written once it is whole.
@@ -112,6 +115,7 @@ impl Translator {
         }
     }
 
+    /// At the right margin, where the character goes into the next row, that row is not moved: only the model knows the place.
     fn write(&self, c: char, out: &mut Vec<u8>) {
         let width = c.width().unwrap_or(0);
         if self.inserts && width > 0 {
@@ -206,7 +210,13 @@ mod tests {
         );
         assert_eq!(translated("\x1b[4;20hx\x1b[!px"), "\x1b[4;20h\x1b[1@x\x1b[!px");
         assert_eq!(translated("\x1b(0\x1b[4hx\x1bcx"), "\x1b(0\x1b[4h\x1b[1@│\x1bcx");
-        for other in ["\x1b[?4hx", "\x1b[14hx", "\x1b[4mx", "\x1b[4h\t\r\n\x1b[5C"] {
+        for other in [
+            "\x1b[?4hx",
+            "\x1b[?1;4hx",
+            "\x1b[14hx",
+            "\x1b[4mx",
+            "\x1b[4h\t\r\n\x1b[5C",
+        ] {
             assert_eq!(translated(other), other);
         }
         // What is no text is handed on as it came.

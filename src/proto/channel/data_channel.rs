@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::ChannelEvent;
 use super::adoption::Adoption;
 use super::encryption::Encrypted;
+use super::hearing::Hearing;
 use super::lateness::Lateness;
 use super::settle::{GAP, Settle};
 use crate::handshake::{Carriage, Handshake};
@@ -142,7 +143,7 @@ impl DataChannel {
         let answers = self.stream.send().answers_duplicates() == Some(true);
         // Something must be acknowledged to prove the attach; and an old agent says nothing about what it has
         // processed before, so that only the acknowledge of a later message retires it.
-        if self.is_ready() && (self.stream.send().is_empty() || !answers) {
+        if self.has_agreed() && (self.stream.send().is_empty() || !answers) {
             self.push_harmless();
         }
     }
@@ -203,10 +204,10 @@ impl DataChannel {
         self.sealed(message)?.encode().ok().map(Transmit::Binary)
     }
 
-    /// The retransmission timer; `heard` while the agent has answered on this websocket, and its answers are read.
-    pub fn poll_timeout(&self, heard: bool) -> Option<Wakeup> {
-        let at = self.stream.retransmit_at(heard && self.is_ready());
-        let retransmit = at.map(|at| Wakeup {
+    /// The retransmission timer and those of the handshake.
+    pub fn poll_timeout(&self, hearing: Hearing) -> Option<Wakeup> {
+        let at = self.stream.retransmit_at(self.trusts(hearing));
+        let retransmit = at.filter(|_| hearing != Hearing::Deaf).map(|at| Wakeup {
             at,
             reason: Reason::Retransmit,
         });
@@ -225,15 +226,22 @@ impl DataChannel {
     }
 
     /// Fires the retransmission timer if it is due, and lets data flow once the gap after the handshake is over.
-    pub fn handle_timeout(&mut self, heard: bool, now: Timestamp) {
-        let fired = self.stream.handle_timeout(heard && self.is_ready(), now);
-        if fired && self.is_ready() && !self.agent_away {
+    pub fn handle_timeout(&mut self, hearing: Hearing, now: Timestamp) {
+        let trusts = self.trusts(hearing);
+        let fired = hearing != Hearing::Deaf && self.stream.handle_timeout(trusts, now);
+        let heard = hearing == Hearing::Answers && self.has_agreed() && !self.agent_away;
+        if fired && heard && self.stream.send().has_span() {
             // An acknowledge of what was sent twice tells nothing. That of a later message, sent once, tells that all
             // before it are lost, and how long the path is: else a lost flight came back one message a timer.
             self.push_harmless();
         }
         self.leave_gap(now);
         self.handle_adoption_timeout(now);
+    }
+
+    /// Whether the path is known, so that the timer may be as long as it needs.
+    fn trusts(&self, hearing: Hearing) -> bool {
+        hearing == Hearing::Answers && self.is_ready()
     }
 
     /// The next thing the session must know.
@@ -292,7 +300,8 @@ impl DataChannel {
             return;
         };
         self.records.push_back(Record::Acknowledged { number });
-        if self.settle == Settle::Waiting(number) {
+        // An agent that says nothing about duplicates may have had the harmless message before a drop; a later one tells as much.
+        if matches!(self.settle, Settle::Waiting(harmless) if number >= harmless) {
             self.settle = Settle::Gap;
             self.leave_gap(now);
         }

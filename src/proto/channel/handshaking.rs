@@ -44,8 +44,13 @@ impl DataChannel {
         self.begin_settling();
     }
 
+    /// Whether the handshake is over, though the gap after it may not be.
+    pub(super) fn has_agreed(&self) -> bool {
+        self.handshake.as_ref().is_some_and(Handshake::is_complete)
+    }
+
     pub(super) fn begin_settling(&mut self) {
-        if self.settle == Settle::NotYet && self.handshake.as_ref().is_some_and(Handshake::is_complete) {
+        if self.settle == Settle::NotYet && self.has_agreed() {
             self.settle = Settle::Waiting(self.push_harmless());
         }
     }

@@ -13,7 +13,7 @@ use crate::cipher::DataKey;
 use crate::journal::Record;
 use crate::wire::{ClientMessage, MessageType, PayloadType, Uuid};
 
-const NOW: Timestamp = Timestamp::from_nanos(1);
+pub(super) const NOW: Timestamp = Timestamp::from_nanos(1);
 const CANARY: &str = "canary";
 
 #[derive(Debug)]
@@ -36,7 +36,7 @@ fn grant() -> Grant {
 }
 
 /// A session whose websocket has just opened.
-fn handshaking(config: SessionConfig) -> Session {
+pub(super) fn handshaking(config: SessionConfig) -> Session {
     let mut session = Session::new(config, Box::new(Steady), 1, Duration::from_secs(1));
     session.start(NOW);
     let attempt = Attempt(1);
@@ -58,7 +58,7 @@ fn inbound(session: &mut Session, message_type: MessageType, number: i64, payloa
     inbound_of(session, message_type, number, (PayloadType::OUTPUT, payload));
 }
 
-fn inbound_of(
+pub(super) fn inbound_of(
     session: &mut Session,
     message_type: MessageType,
     number: i64,
@@ -78,7 +78,7 @@ fn inbound_of(
 }
 
 /// The phases since the last look, each with its cause.
-fn causes(session: &mut Session) -> Vec<(Phase, String)> {
+pub(super) fn causes(session: &mut Session) -> Vec<(Phase, String)> {
     let events = std::iter::from_fn(|| session.poll_event());
     let phase = |event| match event {
         Event::Phase { to, cause, .. } => Some((to, cause)),

@@ -122,6 +122,7 @@ impl Link {
     /// The machine has slept: nothing that seems overdue was late.
     pub(super) fn handle_slept(&mut self, now: Timestamp) {
         self.ping = None;
+        self.sent.clear();
         self.last_inbound = now;
         self.flying_since = self.flying_since.map(|_| now);
         self.oldest = self.oldest.map(|(number, _)| (number, now));
@@ -174,6 +175,8 @@ impl Link {
     pub(super) fn handle_reading_resumed(&mut self, now: Timestamp) {
         self.last_inbound = now;
         self.ping = None;
+        // Their answers have waited: they tell nothing of the path.
+        self.sent.clear();
     }
 
     /// Takes what is on its way unacknowledged, after every change.

@@ -66,17 +66,9 @@ impl Session {
     /// So many bytes of [`Event::Data`] have reached the local socket.
     pub fn handle_local_written(&mut self, local: LocalId, bytes: usize, now: Timestamp) {
         let Some(live) = &mut self.live else { return };
-        let was_full = live.workload.is_full();
         if let Some(stream) = live.workload.handle_local_written(local, bytes) {
             let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
             self.records.push_back(Record::Written { stream, bytes });
-        }
-        if was_full
-            && !live.workload.is_full()
-            && let Work::Up(link) = &mut self.work
-        {
-            link.handle_reading_resumed(now);
-            live.channel.excuse_silence(now);
         }
         self.drain(now);
     }

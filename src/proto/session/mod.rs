@@ -17,6 +17,8 @@ mod locals;
 mod phase;
 mod poll;
 mod reading;
+#[cfg(test)]
+mod reading_tests;
 mod schedule;
 mod shown;
 mod snapshot;
@@ -93,6 +95,8 @@ pub struct Session {
     history: VecDeque<DropRecord>,
     /// When the last frame was read, for the pace of reading.
     last_read: Timestamp,
+    /// Reading was stopped at the last look.
+    deaf: bool,
     commands: VecDeque<Command>,
     events: VecDeque<Event>,
     records: VecDeque<Record>,
@@ -181,6 +185,7 @@ impl Session {
             figures: Figures::default(),
             history: VecDeque::new(),
             last_read: Timestamp::ZERO,
+            deaf: false,
             commands: VecDeque::new(),
             events: VecDeque::new(),
             records: VecDeque::new(),

@@ -2,7 +2,7 @@
 
 use super::link::{Link, Outlook};
 use super::{CLOSED, Command, Epoch, Event, Inbound, Live, Purpose, Session, SessionConfig, Transmit, Work};
-use crate::channel::ChannelEvent;
+use crate::channel::{ChannelEvent, Hearing};
 use crate::handshake::Carriage;
 use crate::journal::Record;
 use crate::time::{Reason, Timestamp, Wakeup, earliest};
@@ -86,7 +86,7 @@ impl Session {
             Work::Dialing { deadline, .. } => Some(Self::attempt_timeout(*deadline)),
             Work::Up(link) => self.live.as_ref().and_then(|live| {
                 let stream = live.channel.stream();
-                let retransmit = live.channel.poll_timeout(self.may_resend());
+                let retransmit = live.channel.poll_timeout(self.hearing());
                 let fin = Self::may_finish(link, live)
                     .then(|| live.workload.end_at(stream.send().oldest_unacknowledged()))
                     .flatten();
@@ -94,12 +94,19 @@ impl Session {
                     at,
                     reason: Reason::FinGrace,
                 });
-                let wedged = stream.send().contradicted_since().filter(|_| self.may_resend());
+                let wedged = stream
+                    .send()
+                    .contradicted_since()
+                    .filter(|_| self.hearing() == Hearing::Answers);
                 let wedged = wedged.map(|since| Wakeup {
                     at: since.after(self.config.wedged_after),
                     reason: Reason::Wedged,
                 });
-                let alive = link.wakeup(&self.config, &live.pongs, Self::outlook(live, self.reads_at_once()));
+                let alive = link.wakeup(
+                    &self.config,
+                    &live.pongs,
+                    Self::outlook(live, self.hearing() != Hearing::Deaf),
+                );
                 let keepalive = Self::keepalive_at(&self.config, link, live);
                 let keepalive = keepalive.map(|at| Wakeup {
                     at,
@@ -124,6 +131,7 @@ impl Session {
 
     /// Does what is due.
     pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.note_reading(now);
         if self
             .live
             .as_ref()
@@ -167,7 +175,7 @@ impl Session {
     }
 
     fn handle_link_timeout(&mut self, now: Timestamp) {
-        let (reads, may_resend) = (self.reads_at_once(), self.may_resend());
+        let hearing = self.hearing();
         let Work::Up(link) = &mut self.work else {
             return;
         };
@@ -176,14 +184,19 @@ impl Session {
         if link.proven && now.since(link.since) >= self.config.link_hold {
             self.streak.forget();
         }
-        let since = live.channel.stream().send().contradicted_since().filter(|_| may_resend);
+        let since = live
+            .channel
+            .stream()
+            .send()
+            .contradicted_since()
+            .filter(|_| hearing == Hearing::Answers);
         if since.is_some_and(|since| since.after(self.config.wedged_after) <= now) {
             let cause =
                 "the agent acknowledges later data but not the oldest: the session is wedged, a new one is started";
             self.end(cause, true, now);
             return;
         }
-        live.channel.handle_timeout(may_resend, now);
+        live.channel.handle_timeout(hearing, now);
         if Self::may_finish(link, live) {
             let send = live.channel.stream().send();
             let (oldest, next) = (send.oldest_unacknowledged(), send.next_number());
@@ -195,7 +208,7 @@ impl Session {
             live.activity.handle_keepalive(now);
             live.channel.push_harmless();
         }
-        let outlook = Self::outlook(live, reads);
+        let outlook = Self::outlook(live, hearing != Hearing::Deaf);
         if let Some(cause) = link.handle_timeout((&self.config, &live.pongs), outlook, now) {
             self.lose_link(epoch, cause, now);
         }
@@ -243,6 +256,7 @@ impl Session {
                 .handle_acknowledged(live.channel.stream().send().oldest_unacknowledged(), open, now);
         }
         self.drain_locals();
+        self.note_reading(now);
         if self.live.as_ref().is_some_and(|live| live.workload.is_over()) {
             self.end(CLOSED, true, now);
         }

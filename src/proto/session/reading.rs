@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::{Reading, Session, Work};
 use crate::Timestamp;
+use crate::channel::Hearing;
 
 /// The pace of reading once the reorder buffer has reached its limit, and once it is twice that: half of what
 /// an agent sends, and little. Never nothing: the missing message comes the same way.
@@ -53,22 +54,32 @@ impl Session {
         }
     }
 
-    /// Whether frames are read as they come. Else an answer may be there and unread, and silence proves nothing.
-    pub(super) fn reads_at_once(&self) -> bool {
-        match self.reading() {
-            Reading::Open => true,
-            Reading::At(at) => at <= self.last_read,
-            Reading::Stopped => false,
-        }
-    }
-
     /// Whether nobody has answered on this websocket yet.
     const fn wants_proof(&self) -> bool {
         matches!(&self.work, Work::Up(link) if !link.proven)
     }
 
-    /// Whether what is unacknowledged is sent again when its time has come: not where acknowledges are not read.
-    pub(super) fn may_resend(&self) -> bool {
-        matches!(&self.work, Work::Up(link) if link.proven) && self.reading() != Reading::Stopped
+    /// What is heard of the agent.
+    pub(super) fn hearing(&self) -> Hearing {
+        match &self.work {
+            _ if self.reading() == Reading::Stopped => Hearing::Deaf,
+            Work::Up(link) if link.proven => Hearing::Answers,
+            Work::Up(_) | Work::Idle | Work::Waiting { .. } | Work::Calling { .. } | Work::Dialing { .. } => {
+                Hearing::Silent
+            }
+        }
+    }
+
+    /// To be called after whatever may have stopped reading, and before anything is judged late: what could not be heard does
+    /// not count once reading goes on.
+    pub(super) fn note_reading(&mut self, now: Timestamp) {
+        let stopped = self.reading() == Reading::Stopped;
+        if !std::mem::replace(&mut self.deaf, stopped) || stopped {
+            return;
+        }
+        if let (Work::Up(link), Some(live)) = (&mut self.work, &mut self.live) {
+            link.handle_reading_resumed(now);
+            live.channel.excuse_silence(now);
+        }
     }
 }

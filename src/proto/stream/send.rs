@@ -38,6 +38,8 @@ pub struct SendBuffer {
     /// The oldest message and since when later ones are acknowledged although it was sent again.
     contradicted: Option<(u64, Timestamp)>,
     duplicates: DuplicateHabit,
+    /// Transmissions before this place were not heard of in time.
+    excused: u64,
 }
 
 impl SendBuffer {
@@ -233,7 +235,9 @@ impl SendBuffer {
         self.retire_front();
         Acknowledged {
             fresh: true,
-            sent_once_at: flight.filter(|_| once).map(|(_, at)| at),
+            sent_once_at: flight
+                .filter(|(place, _)| once && *place >= self.excused)
+                .map(|(_, at)| at),
             bytes: size,
         }
     }
@@ -255,8 +259,10 @@ impl SendBuffer {
         }
     }
 
-    /// For a time nothing could be heard: what seems to have lasted long begins now.
+    /// For a time nothing could be heard: what seems to have lasted long begins now, and what is on its way tells nothing of the
+    /// path.
     pub const fn excuse_silence(&mut self, now: Timestamp) {
+        self.excused = self.next_place;
         if let Some((_, since)) = &mut self.contradicted {
             *since = now;
         }
@@ -266,12 +272,14 @@ impl SendBuffer {
     /// still not acknowledged is lost, or (old agents) was processed without a word.
     fn judge(&mut self, place: u64, now: Timestamp) {
         self.duplicates.handle_later(place);
-        let silent = self.duplicates.answers() == Some(false);
+        let answers = self.duplicates.answers();
         while let Some((&earlier, &number)) = self.flights.iter().next() {
             if earlier >= place {
                 break;
             }
             let again = self.entry(number).is_some_and(|entry| entry.transmissions > 1);
+            // Below 0 there is nothing to ask with. Without a handshake 0 is a harmless message.
+            let silent = answers.map_or(number == 0, |answers| !answers);
             if again && silent && self.contradict(number) {
                 self.retire(number);
                 continue;

@@ -173,6 +173,24 @@ impl Client {
         body: Bytes,
     ) -> Result<(Response<Incoming>, Connection), ClientError> {
         let stream = self.connect().await?;
+        // Boxed: it is there twice.
+        match Box::pin(self.exchange_over(stream, method.clone(), path, body.clone())).await {
+            // After a pause of the whole machine the daemon finds a client that has said nothing for too long.
+            Err(error) if was_never_sent(&error) => {
+                let stream = self.connect().await?;
+                Box::pin(self.exchange_over(stream, method, path, body)).await
+            }
+            answer => answer,
+        }
+    }
+
+    async fn exchange_over(
+        &self,
+        stream: UnixStream,
+        method: Method,
+        path: &str,
+        body: Bytes,
+    ) -> Result<(Response<Incoming>, Connection), ClientError> {
         let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(|error| self.broken(error))?;
@@ -261,5 +279,45 @@ pub(super) const fn order_name(order: Order) -> &'static str {
         Order::Restart => "restart",
         Order::Start => "start",
         Order::Stop => "stop",
+    }
+}
+
+/// Whether the connection was closed before the question went out, so that asking again asks once.
+fn was_never_sent(error: &ClientError) -> bool {
+    let ClientError::Broken { source, .. } = error else {
+        return false;
+    };
+    let Some(error) = source.downcast_ref::<hyper::Error>() else {
+        return false;
+    };
+    let cause = std::error::Error::source(error).and_then(|cause| cause.downcast_ref::<io::Error>());
+    error.is_canceled() || cause.is_some_and(|cause| cause.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn only_a_question_that_was_never_sent_is_asked_again() {
+        let client = Client::new(Path::new("/nowhere"));
+        let (own, theirs) = UnixStream::pair().unwrap();
+        drop(theirs);
+        let error = client.exchange_over(own, Method::GET, "/", Bytes::new()).await;
+        let error = error.err().unwrap();
+        assert!(was_never_sent(&error), "{error:?}");
+
+        let (own, mut theirs) = UnixStream::pair().unwrap();
+        let closes = async move {
+            let read = theirs.read(&mut [0; 1000]).await;
+            drop(theirs);
+            read
+        };
+        let asked = client.exchange_over(own, Method::GET, "/", Bytes::new());
+        let (answer, read) = tokio::join!(asked, closes);
+        assert!(read.unwrap() > 0);
+        assert!(!was_never_sent(&answer.err().unwrap()));
     }
 }

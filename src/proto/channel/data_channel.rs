@@ -143,7 +143,7 @@ impl DataChannel {
         let answers = self.stream.send().answers_duplicates() == Some(true);
         // Something must be acknowledged to prove the attach; and an old agent says nothing about what it has
         // processed before, so that only the acknowledge of a later message retires it.
-        if self.has_agreed() && (self.stream.send().is_empty() || !answers) {
+        if self.takes_witnesses() && (self.stream.send().is_empty() || !answers) {
             self.push_harmless();
         }
     }
@@ -229,7 +229,7 @@ impl DataChannel {
     pub fn handle_timeout(&mut self, hearing: Hearing, now: Timestamp) {
         let trusts = self.trusts(hearing);
         let fired = hearing != Hearing::Deaf && self.stream.handle_timeout(trusts, now);
-        let heard = hearing == Hearing::Answers && self.has_agreed() && !self.agent_away;
+        let heard = hearing == Hearing::Answers && self.takes_witnesses() && !self.agent_away;
         if fired && heard && self.stream.send().has_span() {
             // An acknowledge of what was sent twice tells nothing. That of a later message, sent once, tells that all
             // before it are lost, and how long the path is: else a lost flight came back one message a timer.
@@ -300,8 +300,9 @@ impl DataChannel {
             return;
         };
         self.records.push_back(Record::Acknowledged { number });
-        // An agent that says nothing about duplicates may have had the harmless message before a drop; a later one tells as much.
-        if matches!(self.settle, Settle::Waiting(harmless) if number >= harmless) {
+        let oldest = self.stream.send().oldest_unacknowledged();
+        // An agent that says nothing about duplicates may have had the harmless message before a drop: it is not waited for then.
+        if matches!(self.settle, Settle::Waiting(harmless) if number == harmless || oldest > harmless) {
             self.settle = Settle::Gap;
             self.leave_gap(now);
         }
@@ -365,7 +366,7 @@ impl DataChannel {
     }
 
     /// Whether the agent has said that it serves a shell or a command.
-    fn is_shell(&self) -> bool {
+    pub(super) fn is_shell(&self) -> bool {
         let complete = self.handshake.as_ref().filter(|handshake| handshake.is_complete());
         let agreement = complete.and_then(Handshake::agreement);
         agreement.is_some_and(|agreement| agreement.carriage == Carriage::Shell)

@@ -44,13 +44,14 @@ impl DataChannel {
         self.begin_settling();
     }
 
-    /// Whether the handshake is over, though the gap after it may not be.
-    pub(super) fn has_agreed(&self) -> bool {
-        self.handshake.as_ref().is_some_and(Handshake::is_complete)
+    /// Whether the acknowledge of a harmless message tells of those before it. In the gap that of a port does not: its agent
+    /// acknowledges what it cannot take yet, if only something is missing before it.
+    pub(super) fn takes_witnesses(&self) -> bool {
+        self.is_ready() || self.is_shell()
     }
 
     pub(super) fn begin_settling(&mut self) {
-        if self.settle == Settle::NotYet && self.has_agreed() {
+        if self.settle == Settle::NotYet && self.handshake.as_ref().is_some_and(Handshake::is_complete) {
             self.settle = Settle::Waiting(self.push_harmless());
         }
     }

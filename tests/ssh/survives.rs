@@ -82,7 +82,7 @@ async fn rsync_of_a_tree_there_and_back() {
         return;
     };
     let mut sums = Vec::new();
-    for (number, bytes) in [0, 1, 1023, 1024, 300_000, 2_000_000, 3_000_000]
+    for (number, bytes) in [0, 1, 1023, 1024, 300_000, 8_000_000, 12_000_000]
         .into_iter()
         .enumerate()
     {
@@ -97,7 +97,7 @@ async fn rsync_of_a_tree_there_and_back() {
     for (from, to) in [(tree("tree"), there.clone()), (there, tree("back"))] {
         let arguments = ["-a", "-e", &shell, &from, &to];
         let done = bench
-            .through_drops(&slices(&five()), 5_300_000, "rsync", &arguments)
+            .through_drops(&slices(&five()), 20_300_000, "rsync", &arguments)
             .await;
         assert_eq!(
             (done.code, done.stderr.as_str()),

@@ -124,10 +124,10 @@ impl Supervisor<'_> {
         let full = self.shell.as_ref().is_some_and(|shell| shell.terminal.is_full());
         let Some(shell) = self.shell.as_mut().filter(|_| !gone && !full) else {
             let name = &self.keep.settings.name;
-            let cause = if gone {
-                format!("it is stopped; `autossm start {name}` starts it")
-            } else {
+            let cause = if full && !gone {
                 "too many look at it already; detach one of them".to_owned()
+            } else {
+                format!("it is stopped; `autossm start {name}` starts it")
             };
             let end = ToViewer::End(ProxyEnd {
                 end: ProxyEndKind::Stopped,

@@ -8,7 +8,7 @@ use autossm_proto::session::Phase;
 use autossm_sim::Config;
 use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 
 use crate::support::daemon::PATIENCE;
 use crate::{Bench, program};
@@ -19,6 +19,20 @@ const LINE: usize = 72;
 fn line(number: usize) -> Vec<u8> {
     let follows = (number * 7919) % 1_000_000;
     format!("{number:07} Zeile mit Umlauten äöü, 漢字 und 😀; sie ist {follows:06} lang\n").into_bytes()
+}
+
+/// `attach` between pipes.
+fn piped(bench: &Bench) -> Child {
+    Command::new(program())
+        .args(["attach", "build"])
+        .env_clear()
+        .envs(bench.daemon.environment())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap()
 }
 
 /// Numbered lines of UTF-8, each with a number that follows from it, through a shell across 20 drops: each once, in order. 4 MB,
@@ -33,16 +47,7 @@ async fn megabytes_across_twenty_drops_are_exact() {
     config.agent.speed = 20;
     let bench = Bench::with(config, "shell = {}").await;
     bench.attached().await;
-    let mut attach = Command::new(program())
-        .args(["attach", "build"])
-        .env_clear()
-        .envs(bench.daemon.environment())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+    let mut attach = piped(&bench);
     let mut input = attach.stdin.take().unwrap();
     let script = format!(
         "stty -echo -opost; awk 'BEGIN {{ for (i = 1; i <= {count}; i++) {{ s = (i * 7919) % 1000000; \
@@ -102,15 +107,7 @@ async fn more_goes_in_than_anybody_keeps_while_it_comes_out_again() {
     const BYTES: usize = 3_000_000;
     let bench = Bench::start().await;
     bench.attached().await;
-    let mut attach = Command::new(program())
-        .args(["attach", "build"])
-        .env_clear()
-        .envs(bench.daemon.environment())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .kill_on_drop(true)
-        .spawn()
-        .unwrap();
+    let mut attach = piped(&bench);
     let (mut input, mut output) = (attach.stdin.take().unwrap(), attach.stdout.take().unwrap());
     let script = format!("stty raw -echo; echo be''gin; head -c {BYTES}; exit\n");
     input.write_all(script.as_bytes()).await.unwrap();

@@ -45,6 +45,11 @@ pub(in crate::cli) enum Kind {
 }
 
 impl Kind {
+    /// A command without a terminal.
+    const fn is_piped_command(&self) -> bool {
+        matches!(self, Self::Command | Self::Durable(_))
+    }
+
     const fn is_terminal(&self) -> bool {
         matches!(self, Self::Terminal | Self::Interactive)
     }
@@ -117,7 +122,7 @@ struct Exchange {
 pub(in crate::cli) async fn exchange(stream: StdStream, first: &[u8], kind: Kind) -> anyhow::Result<Ended> {
     stream.set_nonblocking(true)?;
     let (mut read, write) = UnixStream::from_std(stream)?.into_split();
-    let commands = matches!(kind, Kind::Command | Kind::Durable(_));
+    let commands = kind.is_piped_command();
     let mut signals = Signals::listen(&kind)?;
     // What a command without a terminal reads is nothing.
     let mut input = if commands { None } else { Some(pipes::input()?) };
@@ -345,7 +350,7 @@ struct Signals {
 
 impl Signals {
     fn listen(kind: &Kind) -> io::Result<Self> {
-        let passed_on = matches!(kind, Kind::Command | Kind::Durable(_));
+        let passed_on = kind.is_piped_command();
         let keyboard = passed_on || kind.is_terminal();
         let keys = || Ok::<_, io::Error>((signal(SignalKind::interrupt())?, signal(SignalKind::quit())?));
         Ok(Self {

@@ -80,18 +80,18 @@ pub(super) fn write(path: &Path, text: &str) -> anyhow::Result<()> {
     // Whole or not at all: systemd may look at any moment.
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     let new = path.with_file_name(format!(".{name}.{}", std::process::id()));
-    let written = write_new(&new, &format!("{MARK}\n{MADE}{made}\n\n{text}")).and_then(|()| fs::rename(&new, path));
-    written.with_context(|| format!("cannot write {}", path.display()))
+    replace(&new, path, &format!("{MARK}\n{MADE}{made}\n\n{text}"))
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Nothing that is there is touched.
-fn write_new(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(path)?;
-    let written = file.write_all(text.as_bytes());
-    if written.is_err() {
-        drop(fs::remove_file(path));
+/// Writes `new`, which nothing may be yet, and puts it in the place of `path`; leaves nothing where that fails.
+fn replace(new: &Path, path: &Path, text: &str) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).open(new)?;
+    let replaced = file.write_all(text.as_bytes()).and_then(|()| fs::rename(new, path));
+    if replaced.is_err() {
+        drop(fs::remove_file(new));
     }
-    written
+    replaced
 }
 
 /// Removes what [`write()`] has written, and the directories it has made if nothing else is in them. Says whether there

@@ -201,7 +201,9 @@ impl DataChannel {
             return self.poll_probe(now);
         }
         let message = self.stream.poll_transmit(self.agent_away, now)?;
-        self.sealed(message)?.encode().ok().map(Transmit::Binary)
+        let frame = self.sealed(message)?.encode();
+        debug_assert!(frame.is_ok(), "what counts as sent must be sent: {frame:?}");
+        frame.ok().map(Transmit::Binary)
     }
 
     /// The retransmission timer and those of the handshake.

@@ -12,6 +12,8 @@ mod lateness;
 mod outgoing;
 mod scan;
 mod settle;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use adoption::adopted_handshake;
 pub use data_channel::{DataChannel, RestoredChannel};

@@ -6,12 +6,9 @@ use bytes::Bytes;
 
 use crate::wire::PayloadType;
 
-/// A flag nobody knows: acknowledged and ignored by every agent, whatever its state.
-const HARMLESS_FLAG: u32 = 0x6175_746f;
-
 /// The payload of a harmless message. The agent's acknowledge of it proves that the agent is there and reads.
 pub fn harmless() -> Bytes {
-    Bytes::copy_from_slice(&HARMLESS_FLAG.to_be_bytes())
+    Bytes::copy_from_slice(&PayloadType::FLAG_HARMLESS.to_be_bytes())
 }
 
 /// The payload that closes a raw session's connection at the destination.

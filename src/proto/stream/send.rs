@@ -149,7 +149,7 @@ impl SendBuffer {
     /// The size of the next message that wants to go out: lost ones first, then those not on this websocket yet.
     pub fn next_size(&self) -> Option<usize> {
         if self.duplicates.wants_question() {
-            return Some(0);
+            return Some(size_of_val(&PayloadType::FLAG_HARMLESS));
         }
         self.next_to_send()
             .and_then(|number| self.entry(number))
@@ -196,14 +196,15 @@ impl SendBuffer {
         Some(outgoing)
     }
 
-    /// A duplicate of a message that was acknowledged, and so is never read: nothing is in it.
+    /// A duplicate of a message that was acknowledged. Should it be read all the same, since that one was only taken for
+    /// processed, it changes nothing.
     fn ask(&mut self, number: u64) -> Outgoing {
         self.duplicates.handle_asked(self.next_place, number);
         self.next_place = self.next_place.saturating_add(1);
         Outgoing {
             number,
             payload_type: PayloadType::FLAG,
-            payload: Bytes::new(),
+            payload: Bytes::copy_from_slice(&PayloadType::FLAG_HARMLESS.to_be_bytes()),
             resent: true,
         }
     }

@@ -112,6 +112,8 @@ impl PayloadType {
     pub const FLAG_TERMINATE_SESSION: u32 = 2;
     /// Flag: the agent could not reach the destination.
     pub const FLAG_CONNECT_TO_PORT_ERROR: u32 = 3;
+    /// Flag: none that an agent knows. It is acknowledged and ignored by every one, whatever its state.
+    pub const FLAG_HARMLESS: u32 = 0x6175_746f;
 }
 
 /// Why a frame is not a `ClientMessage`. The frame is dropped, unacknowledged; the session goes on.

@@ -45,6 +45,13 @@ struct Ping {
     probe: bool,
 }
 
+/// A ping to write.
+#[derive(Clone, Copy, Debug)]
+struct DuePing {
+    since: Timestamp,
+    probe: bool,
+}
+
 /// One live websocket as the core sees it.
 #[derive(Debug)]
 pub(super) struct Link {
@@ -61,12 +68,13 @@ pub(super) struct Link {
     oldest: Option<(u64, Timestamp)>,
     /// The ping whose answer is waited for.
     ping: Option<Ping>,
-    /// A ping to write; true for a probe.
-    due: Option<bool>,
+    due: Option<DuePing>,
     sent: Vec<(u64, Timestamp)>,
     next_nonce: u64,
     /// When the network changed under it, or the machine slept; none once a ping sent since then has been answered.
     shaken: Option<Timestamp>,
+    /// It has changed once more while that ping was out: its answer is asked for again then.
+    shaken_again: bool,
 }
 
 /// What may be expected of a websocket now.
@@ -92,18 +100,30 @@ impl Link {
             oldest: None,
             ping: None,
             // The first ping goes out at once: it tells whether this endpoint answers them.
-            due: Some(false),
+            due: Some(DuePing {
+                since: now,
+                probe: false,
+            }),
             sent: Vec::new(),
             next_nonce: epoch.0 << 32,
             shaken: None,
+            shaken_again: false,
         }
     }
 
     /// The network has changed or the machine has slept: whether it lives is asked at once, and should it be dead, then
     /// of that.
     pub(super) fn shake(&mut self, now: Timestamp) {
+        let asked = |ping: &Ping| ping.probe && self.shaken.is_some_and(|shaken| shaken <= ping.queued);
+        if self.ping.as_ref().is_some_and(asked) {
+            // Its deadline stands, else a network that changes for ever would hide a dead websocket.
+            self.shaken_again = true;
+            return;
+        }
         self.shaken = Some(now);
-        self.probe();
+        if !self.due.is_some_and(|due| due.probe) {
+            self.probe(now);
+        }
     }
 
     /// Whether its death would be no sign that the next one dies as well.
@@ -111,17 +131,18 @@ impl Link {
         self.shaken.is_some()
     }
 
-    /// Asks for a sign of life now, with the deadline of a probe.
-    pub(super) fn probe(&mut self) {
-        if !self.ping.as_ref().is_some_and(|ping| ping.probe) {
-            self.ping = None;
-            self.due = Some(true);
-        }
+    /// Asks for a sign of life, with the deadline of a probe from now on.
+    fn probe(&mut self, now: Timestamp) {
+        self.ping = None;
+        self.due = Some(DuePing {
+            since: now,
+            probe: true,
+        });
     }
 
     /// The machine has slept: nothing that seems overdue was late.
     pub(super) fn handle_slept(&mut self, now: Timestamp) {
-        self.ping = None;
+        self.probe(now);
         self.sent.clear();
         self.last_inbound = now;
         self.flying_since = self.flying_since.map(|_| now);
@@ -129,7 +150,6 @@ impl Link {
         if !self.proven {
             self.since = now;
         }
-        self.due = Some(true);
     }
 
     /// When the last frame came.
@@ -158,6 +178,9 @@ impl Link {
             if self.shaken.is_some_and(|shaken| *at >= shaken) {
                 self.shaken = None;
                 self.ping = None;
+                if std::mem::take(&mut self.shaken_again) {
+                    self.shake(now);
+                }
             }
         }
     }
@@ -199,7 +222,7 @@ impl Link {
     }
 
     pub(super) fn poll_ping(&mut self, now: Timestamp) -> Option<Bytes> {
-        let probe = self.due.take()?;
+        let probe = self.due.take()?.probe;
         let nonce = self.next_nonce;
         self.next_nonce = nonce.wrapping_add(1);
         if self.sent.len() >= REMEMBERED_PINGS {
@@ -253,35 +276,57 @@ impl Link {
         }
         let (wakeup, probe) = self.ask_at(config, outlook);
         if self.due.is_none() && wakeup.at <= now {
-            self.due = Some(probe);
+            self.due = Some(DuePing { since: now, probe });
         }
         None
     }
 
-    /// When the ping on its way condemns the websocket, and for what.
+    /// When the ping on its way condemns the websocket, or the one that cannot even be queued, and for what.
     fn verdict_at(
         &self,
         config: &SessionConfig,
         habit: &PongHabit,
         outlook: Outlook,
     ) -> Option<(Timestamp, DropCause)> {
-        let ping = self.ping.as_ref()?;
+        let due = self.due.and_then(|due| self.stalled_at(config, habit, due));
+        let out = self
+            .ping
+            .as_ref()
+            .and_then(|ping| self.overdue_at((config, habit), outlook, ping));
+        [due, out].into_iter().flatten().min_by_key(|(at, _)| *at)
+    }
+
+    /// What TCP cannot send fills the socket, and then a ping cannot leave either.
+    fn stalled_at(
+        &self,
+        config: &SessionConfig,
+        habit: &PongHabit,
+        DuePing { since, probe }: DuePing,
+    ) -> Option<(Timestamp, DropCause)> {
+        let least = if probe && habit.answers {
+            PROBE_TIMEOUT
+        } else {
+            config.ping_interval
+        };
+        (self.last_inbound <= since).then(|| (since.after(habit.patience(least)), DropCause::WriteStalled))
+    }
+
+    fn overdue_at(
+        &self,
+        (config, habit): (&SessionConfig, &PongHabit),
+        outlook: Outlook,
+        ping: &Ping,
+    ) -> Option<(Timestamp, DropCause)> {
         match ping.flushed {
+            None => {
+                let unsent = DuePing {
+                    since: ping.queued,
+                    probe: ping.probe,
+                };
+                self.stalled_at(config, habit, unsent)
+            }
             // Its answer may be there, unread.
             Some(_) if !outlook.reads => None,
-            // What TCP cannot send fills the socket, and then the ping cannot leave either.
-            None if ping.probe && habit.answers => (self.last_inbound <= ping.queued).then(|| {
-                (
-                    ping.queued.after(habit.patience(PROBE_TIMEOUT)),
-                    DropCause::WriteStalled,
-                )
-            }),
-            None => (self.last_inbound <= ping.queued).then(|| {
-                (
-                    ping.queued.after(habit.patience(config.ping_interval)),
-                    DropCause::WriteStalled,
-                )
-            }),
             Some(_) if !habit.answers => None,
             Some(flushed) if ping.probe => {
                 Some((flushed.after(habit.patience(PROBE_TIMEOUT)), DropCause::BacklogStalled))

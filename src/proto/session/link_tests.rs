@@ -110,6 +110,17 @@ fn a_black_hole_that_stops_the_socket_is_noticed_as_soon() {
     assert_eq!(case.silence(false), (6000, DropCause::WriteStalled));
 }
 
+/// What waits before it fills the websocket's queue, and the probe has no place there.
+#[test]
+fn a_probe_that_cannot_even_be_queued_has_the_same_deadline() {
+    let mut case = Case::answered();
+    case.link.handle_inbound(at(1000));
+    case.fly(1000);
+    assert_eq!((case.next(), case.timeout(4000)), (4000, None));
+    assert_eq!(case.next(), 6000);
+    assert_eq!(case.timeout(6000), Some(DropCause::WriteStalled));
+}
+
 #[test]
 fn a_silent_black_hole_is_noticed_after_interval_and_timeout_when_idle() {
     let mut case = Case::answered();
@@ -156,6 +167,38 @@ fn a_changed_network_that_goes_on_working_drops_nothing() {
         assert_eq!(case.timeout(3000), None);
         assert!(case.next() > 15_000, "{}", case.next());
     }
+}
+
+#[test]
+fn a_second_change_while_the_probe_is_out_asks_again() {
+    let mut case = Case::answered();
+    case.link.shake(at(1000));
+    let first = case.ping(1000).unwrap();
+    case.link.handle_flushed(at(1000));
+    case.link.shake(at(1200));
+    assert_eq!(case.ping(1200), None, "one at a time");
+    case.pong(&first, 1300);
+    let second = case.ping(1300).unwrap();
+    case.link.handle_flushed(at(1300));
+    assert!(case.link.is_shaken());
+    case.pong(&second, 1400);
+    assert!(!case.link.is_shaken());
+    assert_eq!(case.timeout(10_000), None);
+    assert!(case.next() > 15_000, "{}", case.next());
+}
+
+/// Each change asks, and none gives more time to who does not answer.
+#[test]
+fn a_network_that_changes_for_ever_hides_no_dead_websocket() {
+    let mut case = Case::answered();
+    for ms in (1000..3000).step_by(200) {
+        case.link.shake(at(ms));
+        if case.ping(ms).is_some() {
+            case.link.handle_flushed(at(ms));
+        }
+        assert_eq!(case.timeout(ms), None);
+    }
+    assert_eq!(case.timeout(3000), Some(DropCause::BacklogStalled));
 }
 
 /// The answer to an older ping says nothing about the network as it is now.

@@ -18,6 +18,8 @@ use crate::status::{ProxyEnd, ProxyEndKind, printable};
 
 /// Typed and not yet taken by the session; then viewers are not read.
 const MOST_PENDING: usize = 64 << 10;
+/// Exit codes told of one session: a program may write what looks like one, but not fill the memory of who does not read.
+const MOST_EXITS: u32 = 16;
 /// A drop that is over within this is not shown: nobody could read it.
 const PATIENCE: Duration = Duration::from_millis(300);
 /// How often a status that counts down is drawn.
@@ -37,6 +39,8 @@ pub(super) struct ShellFace {
     typed: usize,
     /// When the status is looked at again.
     tick: Option<Timestamp>,
+    /// Exit codes told of this session.
+    exits: u32,
 }
 
 /// Waits for a viewer, or for the end of what it was told; forever without a terminal. Cancel safe.
@@ -57,6 +61,7 @@ impl ShellFace {
             away: None,
             typed: 0,
             tick: None,
+            exits: 0,
         }
     }
 
@@ -72,6 +77,29 @@ impl ShellFace {
     /// Whether all have what they were told.
     pub(super) fn is_drained(&mut self) -> bool {
         self.terminal.is_drained()
+    }
+
+    fn output(&mut self, source: Source, bytes: &Bytes) {
+        match source {
+            Source::Stdout => self.terminal.stdout(bytes),
+            Source::Stderr => self.terminal.stderr(bytes),
+        }
+        let answers = self.terminal.take_answers();
+        // Who asks and does not read the answers is answered no more.
+        if self.pending_bytes < MOST_PENDING {
+            self.type_in(answers);
+        }
+        if let Some(code) = self.terminal.take_exit() {
+            // It waits until it was read, so that nothing can have been lost.
+            self.exit(code, false);
+        }
+    }
+
+    fn exit(&mut self, code: i32, dropped: bool) {
+        if self.exits < MOST_EXITS {
+            self.exits += 1;
+            self.terminal.exit(code, dropped);
+        }
     }
 
     fn type_in(&mut self, bytes: Bytes) {
@@ -184,22 +212,13 @@ impl Supervisor<'_> {
 
     pub(super) fn shell_output(&mut self, source: Source, bytes: &Bytes) {
         let Some(shell) = &mut self.shell else { return };
-        match source {
-            Source::Stdout => shell.terminal.stdout(bytes),
-            Source::Stderr => shell.terminal.stderr(bytes),
-        }
-        let answers = shell.terminal.take_answers();
-        shell.type_in(answers);
-        if let Some(code) = shell.terminal.take_exit() {
-            // It waits until it was read, so that nothing can have been lost.
-            shell.terminal.exit(code, false);
-        }
+        shell.output(source, bytes);
     }
 
     pub(super) fn shell_exit(&mut self, code: i32) {
         let dropped = self.session.figures().drops > 0;
         if let Some(shell) = &mut self.shell {
-            shell.terminal.exit(code, dropped);
+            shell.exit(code, dropped);
         }
     }
 
@@ -225,6 +244,7 @@ impl Supervisor<'_> {
         shell.terminal.end(&ProxyEnd { end: kind, cause }, now);
         shell.local = None;
         shell.away = None;
+        shell.exits = 0;
         shell.forget_typed();
         if self.keep.settings.on_demand {
             (self.proxied.over, self.proxied.start_by) = (true, None);
@@ -310,4 +330,31 @@ fn describe(snapshot: &Snapshot, now: Timestamp) -> (String, String) {
         None => String::new(),
     };
     (format!("{}{attempt}", snapshot.phase), format!("; {}", snapshot.cause))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// It would fill the memory with what it never reads.
+    #[test]
+    fn a_program_that_asks_and_does_not_listen_is_answered_no_more() {
+        let mut shell = ShellFace::new(10);
+        let questions = Bytes::from("\x1b[c".repeat(1000));
+        for _ in 0..100 {
+            shell.output(Source::Stdout, &questions);
+        }
+        let pending = shell.pending_bytes;
+        assert!((MOST_PENDING..MOST_PENDING + 8192).contains(&pending), "{pending}");
+    }
+
+    #[test]
+    fn a_program_that_says_it_has_ended_over_and_over_is_believed_some_times() {
+        let mut shell = ShellFace::new(10);
+        let word = Bytes::from_static(b"\x1b]777;autossm-exit;7\x07");
+        for _ in 0..100 {
+            shell.output(Source::Stdout, &word);
+        }
+        assert_eq!(shell.exits, MOST_EXITS);
+    }
 }

@@ -6,7 +6,7 @@ use bytes::Bytes;
 
 use super::scan::{Found, Scan};
 use super::settle::Settle;
-use super::{ChannelEvent, DataChannel};
+use super::{ChannelEvent, DataChannel, Hearing};
 use crate::Timestamp;
 use crate::handshake::{AgentVersion, Agreement, Carriage, Handshake};
 use crate::journal::Record;
@@ -21,6 +21,8 @@ const PROBE: &[u8] = b"x";
 const OLDEST_WITHIN: Duration = Duration::from_millis(1200);
 /// Messages of the agent that are kept while the numbers are sought; it sends the others again.
 const KEPT: usize = 4096;
+/// Their payloads together, bytes.
+const KEPT_BYTES: usize = 16 << 20;
 
 /// What is not known yet of a session that another client has left.
 #[derive(Debug, Default)]
@@ -30,6 +32,7 @@ pub(super) struct Adoption {
     carriage: Option<Carriage>,
     /// What the agent has sent meanwhile, not acknowledged.
     kept: Vec<ClientMessage>,
+    kept_bytes: usize,
     /// When the agent has first answered on this websocket, and the date of its answer, by its own clock.
     answered: Option<(Timestamp, u64)>,
     /// When the lowest output number is the next one, and before which number something was missing then.
@@ -67,6 +70,7 @@ impl DataChannel {
 
     pub(super) fn restart_adoption(&mut self, now: Timestamp) {
         self.adoption.kept.clear();
+        self.adoption.kept_bytes = 0;
         self.adoption.answered = None;
         if let Some(scan) = &mut self.adoption.scan {
             scan.handle_attached(now);
@@ -87,7 +91,9 @@ impl DataChannel {
             }
             return false;
         }
-        if self.adoption.kept.len() < KEPT {
+        let bytes = self.adoption.kept_bytes.saturating_add(message.payload.len());
+        if self.adoption.kept.len() < KEPT && bytes <= KEPT_BYTES {
+            self.adoption.kept_bytes = bytes;
             self.adoption.kept.push(message.clone());
         }
         true
@@ -117,16 +123,24 @@ impl DataChannel {
     }
 
     /// When something about the adoption is due.
-    pub(super) fn adoption_at(&self) -> Option<Timestamp> {
+    pub(super) fn adoption_at(&self, hearing: Hearing) -> Option<Timestamp> {
         let scan = self.adoption.scan.as_ref().map(|scan| scan.timeout());
-        scan.or_else(|| self.adoption.begins_at.map(|(at, _)| at))
+        let begins = self.adoption.begins_at.filter(|_| hearing != Hearing::Deaf);
+        scan.or_else(|| begins.map(|(at, _)| at))
     }
 
-    pub(super) fn handle_adoption_timeout(&mut self, now: Timestamp) {
+    /// What could not be heard is no hole: the oldest is waited for once more.
+    pub(super) fn excuse_hole(&mut self, now: Timestamp) {
+        if let Some((at, _)) = &mut self.adoption.begins_at {
+            *at = now.after(OLDEST_WITHIN);
+        }
+    }
+
+    pub(super) fn handle_adoption_timeout(&mut self, hearing: Hearing, now: Timestamp) {
         if let Some(scan) = &mut self.adoption.scan {
             scan.handle_timeout(now);
         }
-        if self.adoption.begins_at.is_some_and(|(at, _)| at <= now) {
+        if hearing != Hearing::Deaf && self.adoption.begins_at.is_some_and(|(at, _)| at <= now) {
             self.adoption.begins_at = None;
             if let Some(number) = self.stream.begin_output() {
                 self.records.push_back(Record::OutputBegins { number });

@@ -149,8 +149,9 @@ impl DataChannel {
     }
 
     /// The machine has slept, or nothing was read: what seems overdue was not late.
-    pub const fn excuse_silence(&mut self, now: Timestamp) {
+    pub fn excuse_silence(&mut self, now: Timestamp) {
         self.stream.excuse_silence(now);
+        self.excuse_hole(now);
     }
 
     /// The websocket is gone.
@@ -217,7 +218,7 @@ impl DataChannel {
             at: self.gap_until,
             reason: Reason::HandshakeGap,
         };
-        let adoption = self.adoption_at().map(|at| Wakeup {
+        let adoption = self.adoption_at(hearing).map(|at| Wakeup {
             at,
             reason: Reason::Retransmit,
         });
@@ -232,13 +233,13 @@ impl DataChannel {
         let trusts = self.trusts(hearing);
         let fired = hearing != Hearing::Deaf && self.stream.handle_timeout(trusts, now);
         let heard = hearing == Hearing::Answers && self.takes_witnesses() && !self.agent_away;
-        if fired && heard && self.stream.send().has_span() {
+        if fired && heard && self.stream.send().has_span_for_witness() {
             // An acknowledge of what was sent twice tells nothing. That of a later message, sent once, tells that all
             // before it are lost, and how long the path is: else a lost flight came back one message a timer.
             self.push_harmless();
         }
         self.leave_gap(now);
-        self.handle_adoption_timeout(now);
+        self.handle_adoption_timeout(hearing, now);
     }
 
     /// Whether the path is known, so that the timer may be as long as it needs.
@@ -302,6 +303,9 @@ impl DataChannel {
             return;
         };
         self.records.push_back(Record::Acknowledged { number });
+        let retired = self.stream.take_retired().into_iter();
+        self.records
+            .extend(retired.map(|number| Record::Acknowledged { number }));
         let oldest = self.stream.send().oldest_unacknowledged();
         // An agent that says nothing about duplicates may have had the harmless message before a drop: it is not waited for then.
         if matches!(self.settle, Settle::Waiting(harmless) if number == harmless || oldest > harmless) {

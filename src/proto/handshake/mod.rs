@@ -94,7 +94,7 @@ pub struct Step {
     pub response: Option<Bytes>,
     /// A challenge to answer with the session's cipher, as it came.
     pub challenge: Option<String>,
-    /// The session must end, but only after the response has told the agent why.
+    /// The session must end, which tells the agent: the response, which says why, is no longer waited for.
     pub refused: Option<HandshakeError>,
 }
 

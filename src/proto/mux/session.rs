@@ -16,6 +16,8 @@ const FIRST_STREAM: u32 = 3;
 pub(super) const TOTAL_INPUT: usize = 2 << 20;
 /// What a stream may take beyond that when it has nothing waiting.
 const LEAST_INPUT: usize = 4 << 10;
+/// Closed streams whose end by the agent is still recognised.
+const REMEMBERED: usize = 256;
 
 /// The client's side of one smux session.
 #[derive(Debug)]
@@ -39,6 +41,8 @@ pub struct Mux {
     pub(super) built: u64,
     /// Destinations refused whose FIN has not come yet; the flag names no stream.
     refused: u32,
+    /// Streams closed here before anything came back: one of them may be the one that was refused.
+    gone: VecDeque<u32>,
     pub(super) events: VecDeque<WorkloadEvent>,
     /// The oldest unacknowledged number as last told.
     acknowledged: u64,
@@ -61,6 +65,7 @@ impl Mux {
             untaken: 0,
             built: 0,
             refused: 0,
+            gone: VecDeque::new(),
             events: VecDeque::new(),
             acknowledged: 0,
         }
@@ -306,6 +311,10 @@ impl Mux {
 
     fn handle_far_fin(&mut self, id: u32) {
         let Some(stream) = self.streams.get_mut(&id) else {
+            if let Some(place) = self.gone.iter().position(|gone| *gone == id) {
+                self.gone.remove(place);
+                self.refused = self.refused.saturating_sub(1);
+            }
             return;
         };
         if stream.received == 0 && self.refused > 0 {
@@ -364,6 +373,12 @@ impl Mux {
         self.fins.retain(|fin| *fin != id);
         if let Some(stream) = self.streams.remove(&id) {
             self.by_local.remove(&stream.local);
+            if stream.received == 0 && !stream.far_fin {
+                if self.gone.len() >= REMEMBERED {
+                    self.gone.pop_front();
+                }
+                self.gone.push_back(id);
+            }
             self.input_bytes = self.input_bytes.saturating_sub(stream.input_bytes);
             self.untaken = self.untaken.saturating_sub(stream.output.untaken());
         }

@@ -164,6 +164,21 @@ fn a_refused_destination_is_the_next_end_of_a_silent_stream() {
     assert_eq!(events(&mut mux), [WorkloadEvent::Finished { local: LocalId(2) }, reset]);
 }
 
+/// Its client gave up before the destination refused.
+#[test]
+fn a_refusal_of_a_stream_that_is_gone_is_nobody_elses() {
+    let mut mux = mux();
+    mux.open(LocalId(2), NOW);
+    built(&mut mux);
+    mux.handle_local_reset(LOCAL);
+    built(&mut mux);
+    events(&mut mux);
+    mux.handle_refused();
+    from_agent(&mut mux, FrameCommand::Fin, STREAM, b"");
+    from_agent(&mut mux, FrameCommand::Fin, 5, b"");
+    assert_eq!(events(&mut mux), [WorkloadEvent::Finished { local: LocalId(2) }]);
+}
+
 #[test]
 fn untaken_bytes_stop_the_reading_and_taking_them_starts_it() {
     let mut mux = mux();

@@ -17,7 +17,8 @@ pub struct SessionConfig {
     pub dial_timeout: Duration,
     /// From the first attach until the handshake is done; the agent itself waits 15 s for each answer.
     pub handshake_timeout: Duration,
-    /// After a re-attach the agent must have answered within this.
+    /// After an attach the agent must have answered within this, unless a pong has shown that the service is there and only
+    /// the agent is silent, which a new websocket cannot mend.
     pub prove_timeout: Duration,
     /// A link that has held this long makes earlier failures forgotten.
     pub link_hold: Duration,

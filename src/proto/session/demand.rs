@@ -42,6 +42,16 @@ impl Session {
         self.on_demand && self.live.is_none() && self.waiting.is_empty()
     }
 
+    /// The wait between attempts is over: the next one, unless nobody needs it any more.
+    pub(super) fn attempt_or_rest(&mut self, cause: &str, now: Timestamp) {
+        if self.is_needless() {
+            let cause = self.cause.clone();
+            self.fall_dormant(&cause, now);
+        } else {
+            self.begin_attempt(cause, now);
+        }
+    }
+
     /// A local connection waits: it starts a session that is dormant.
     pub(super) fn wake_for_local(&mut self, now: Timestamp) {
         if self.phase == Phase::Dormant {

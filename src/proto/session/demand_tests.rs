@@ -1,6 +1,6 @@
 //! A session that starts with its first local connection.
 
-use super::super::{Attempt, Backoff, Command, Failure, FailureClass, Outcome, SessionConfig};
+use super::super::{Attempt, Backoff, Command, Failure, FailureClass, NetworkChange, Outcome, SessionConfig};
 use super::*;
 
 #[derive(Debug)]
@@ -74,6 +74,25 @@ fn a_session_that_nobody_waits_for_any_more_is_not_tried_again() {
 }
 
 #[test]
+fn no_change_starts_a_session_that_nobody_waits_for_any_more() {
+    let changes: [fn(&mut Session, Timestamp); 2] = [
+        |session, now| session.handle_network(NetworkChange::Route, now),
+        Session::handle_credentials_changed,
+    ];
+    for change in changes {
+        let mut session = on_connect();
+        let local = session.open_local(at(5));
+        let attempt = call(&mut session);
+        fail(&mut session, attempt, at(6));
+        session.handle_local_reset(local, at(6));
+        change(&mut session, at(6));
+        let snapshot = session.snapshot();
+        assert_eq!((snapshot.phase, session.poll_command()), (Phase::Dormant, None));
+        assert!(snapshot.cause.starts_with("no route; "), "{}", snapshot.cause);
+    }
+}
+
+#[test]
 fn a_start_that_is_asked_for_needs_no_local_connection() {
     for order in [Session::start_now, Session::reconnect] {
         let mut session = on_connect();
@@ -98,7 +117,7 @@ fn a_call_is_late_only_once_its_turn_has_come() {
     assert_eq!(session.poll_timeout(), None);
     assert_eq!(session.snapshot().trouble, Some(super::super::Trouble::Queued));
     // The network changes meanwhile: the call has not gone out yet.
-    session.handle_network(super::super::NetworkChange::Route, at(3));
+    session.handle_network(NetworkChange::Route, at(3));
     assert_eq!(session.poll_command(), None);
     session.handle_turn(attempt, at(100));
     session.handle_turn(attempt, at(105));

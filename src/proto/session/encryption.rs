@@ -28,6 +28,15 @@ impl KeyCall {
             Self::Idle | Self::Waiting(_) => None,
         }
     }
+
+    /// Whether KMS is being asked, or will be by itself.
+    fn is_busy(self, now: Timestamp) -> bool {
+        match self {
+            Self::Idle => false,
+            Self::Running(_) => true,
+            Self::Waiting(at) => at > now,
+        }
+    }
 }
 
 impl Session {
@@ -37,8 +46,12 @@ impl Session {
         attempt
     }
 
-    /// The agent wants the session encrypted: asks for a new key.
-    pub(super) fn fetch_new_key(&mut self) {
+    /// The agent wants the session encrypted: asks for a new key, once however often the agent says so.
+    pub(super) fn fetch_new_key(&mut self, now: Timestamp) {
+        let call = self.live.as_ref().map(|live| live.key_call);
+        if call.is_none_or(|call| call.is_busy(now)) {
+            return;
+        }
         let attempt = self.new_attempt();
         let Some(live) = &mut self.live else { return };
         let Some(wanted @ WantedKey::New(_)) = live.channel.wanted_key() else {

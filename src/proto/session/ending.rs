@@ -9,7 +9,7 @@ use crate::journal::Record;
 /// A destination that closes so soon after something was sent again may have been given it twice.
 const DOUBTFUL: Duration = Duration::from_secs(10);
 /// What is said then.
-const DOUBTFUL_CAUSE: &str = " (just after a drop: AWS's agent may have handed over twice what was sent again, which \
+const DOUBTFUL_CAUSE: &str = " (just after a resend: AWS's agent may have handed over twice what was sent again, which \
                               a protocol with checksums, such as ssh, answers by closing)";
 
 impl Session {
@@ -87,6 +87,7 @@ impl Session {
         self.figures = self.figures();
         (self.figures.backlog_bytes, self.figures.reorder_bytes) = (0, 0);
         let Some(live) = self.live.take() else { return };
+        self.history.handle_end();
         if let Some(attempt) = live.key_call.running() {
             self.commands.push_back(Command::Abandon { attempt });
         }

@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::link::Link;
 use super::{
-    Attempt, Command, Deadlines, DropCause, DropRecord, Epoch, Event, Failure, FailureClass, Grant, HISTORY, Outcome,
-    Phase, ResetCause, ResumeGrant, Session, Token, Work,
+    Attempt, Command, Deadlines, DropCause, DropRecord, Epoch, Event, Failure, FailureClass, Grant, Outcome, Phase,
+    ResetCause, ResumeGrant, Session, Token, Work,
 };
 use crate::Timestamp;
 
@@ -101,10 +101,7 @@ impl Session {
             self.streak.handle_drop(&cause, link.proven, held);
         }
         self.figures.drops = self.figures.drops.saturating_add(1);
-        if self.history.len() >= HISTORY {
-            self.history.pop_front();
-        }
-        self.history.push_back(DropRecord {
+        self.history.handle_drop(DropRecord {
             at: now,
             cause,
             noticed_after,
@@ -137,11 +134,7 @@ impl Session {
     pub(super) fn begin_attempt(&mut self, cause: &str, now: Timestamp) {
         self.begin_adoption(now);
         self.attempts = self.attempts.saturating_add(1);
-        if let Some(record) = self.history.back_mut()
-            && record.recovered_after.is_none()
-        {
-            record.attempts = self.attempts;
-        }
+        self.history.handle_attempt(self.attempts);
         let attempt = self.new_attempt();
         let reusable = self.config.token_reuse;
         let phase = if self.live.as_ref().is_some_and(|live| live.channel.is_ready()) {
@@ -329,11 +322,7 @@ impl Session {
             return;
         }
         self.attempts = 0;
-        if let Some(record) = self.history.back_mut()
-            && record.recovered_after.is_none()
-        {
-            record.recovered_after = Some(now.since(record.at));
-        }
+        self.history.handle_recovered(now);
         if let Some(live) = &mut self.live {
             live.handshake_deadline = None;
             live.activity.handle_up();

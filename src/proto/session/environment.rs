@@ -42,7 +42,7 @@ impl Session {
             Work::Waiting { not_before, .. } if *not_before > now => {}
             Work::Waiting { .. } => {
                 self.backoff.reset();
-                self.begin_attempt(&change.to_string(), now);
+                self.attempt_or_rest(&change.to_string(), now);
             }
             // It goes the new way when its turn comes.
             Work::Calling { deadline: None, .. } => {}
@@ -66,7 +66,7 @@ impl Session {
             && *not_before <= now
         {
             self.backoff.reset();
-            self.begin_attempt("credentials have changed", now);
+            self.attempt_or_rest("credentials have changed", now);
             self.drain(now);
         }
     }
@@ -74,8 +74,10 @@ impl Session {
     /// The machine has slept this long and `now` includes it: what seems overdue was not late, and everything asks
     /// for a new sign of life.
     pub fn handle_slept(&mut self, slept: Duration, now: Timestamp) {
-        if let Work::Up(link) = &mut self.work {
-            link.handle_slept(now);
+        match &mut self.work {
+            Work::Up(link) => link.handle_slept(now),
+            Work::Calling { deadline: Some(at), .. } => *at = at.after(slept),
+            Work::Calling { deadline: None, .. } | Work::Dialing { .. } | Work::Waiting { .. } | Work::Idle => {}
         }
         if let Some(live) = &mut self.live {
             live.channel.excuse_silence(now);

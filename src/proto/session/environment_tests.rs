@@ -77,3 +77,17 @@ fn a_session_that_is_stopped_stays_so() {
     session.handle_credentials_changed(at(3));
     assert_eq!((session.snapshot().phase, call(&mut session)), (Phase::Stopped, None));
 }
+
+/// To abandon a StartSession is to start a second session; one that is under way across a sleep has its time all the same.
+#[test]
+fn a_sleep_does_not_abandon_a_start() {
+    let mut session = Session::new(SessionConfig::default(), Box::new(Steady), 1, Duration::ZERO);
+    session.start(at(0));
+    let attempt = call(&mut session).unwrap();
+    session.handle_turn(attempt, at(0));
+    session.handle_slept(Duration::from_secs(3600), at(3601));
+    session.handle_timeout(at(3601));
+    assert_eq!(call(&mut session), None);
+    let due = session.poll_timeout().unwrap().at;
+    assert_eq!(due, at(3600 + 10));
+}

@@ -5,8 +5,8 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::{
-    Attempt, Backoff, Command, Epoch, Event, Failure, FailureClass, Grant, Inbound, KeyGrant, LocalId, Outcome, Phase,
-    Reading, ResumeGrant, Secret, Session, SessionConfig,
+    Attempt, Backoff, Command, DropCause, Epoch, Event, Failure, FailureClass, Grant, Inbound, KeyGrant, LocalId,
+    Outcome, Phase, Reading, ResumeGrant, Secret, Session, SessionConfig,
 };
 use crate::Timestamp;
 use crate::cipher::DataKey;
@@ -268,4 +268,69 @@ fn output_that_waits_in_plain_text_for_the_key_ends_the_session() {
     let (phase, cause) = causes(&mut session).remove(0);
     assert_eq!(phase, Phase::Ended);
     assert!(cause.contains("in plain text"), "{cause}");
+}
+
+/// Under new numbers it may say so for ever; each question would cost a task, and the account money.
+#[test]
+fn a_wish_for_a_key_that_comes_again_asks_kms_once() {
+    let mut session = handshaking(SessionConfig::default());
+    while session.poll_command().is_some() {}
+    let request = br#"{"AgentVersion":"3.3.1142.0","RequestedClientActions":[{"ActionType":"SessionType","ActionParameters":{"SessionType":"Port","Properties":{"portNumber":"22"}}},{"ActionType":"KMSEncryption","ActionParameters":{"KMSKeyId":"k"}}]}"#;
+    for number in 0..100 {
+        let request = (PayloadType::HANDSHAKE_REQUEST, &request[..]);
+        inbound_of(&mut session, MessageType::OutputStreamData, number, request);
+    }
+    let commands: Vec<Command> = std::iter::from_fn(|| session.poll_command()).collect();
+    let [Command::FetchKey { attempt, .. }] = commands[..] else {
+        panic!("{commands:?}");
+    };
+    let failure = Failure {
+        class: FailureClass::Network,
+        text: "no route".to_owned(),
+    };
+    session.handle_outcome(Outcome::Failed { attempt, failure }, NOW);
+    let again = (PayloadType::HANDSHAKE_REQUEST, &request[..]);
+    inbound_of(&mut session, MessageType::OutputStreamData, 100, again);
+    assert_eq!(session.poll_command(), None, "it waits");
+    session.handle_timeout(NOW.after(Duration::from_secs(1)));
+    assert!(matches!(session.poll_command(), Some(Command::FetchKey { .. })));
+}
+
+/// What follows a session's end overnight is no recovery of its last drop.
+#[test]
+fn a_drop_that_ended_its_session_never_recovers() {
+    let mut session = handshaking(SessionConfig::default());
+    session.handle_dropped(Epoch(1), DropCause::Reset, NOW);
+    let attempt = Attempt(2);
+    let failure = Failure {
+        class: FailureClass::SessionGone,
+        text: "gone".to_owned(),
+    };
+    session.handle_timeout(NOW.after(Duration::from_secs(1)));
+    session.handle_outcome(Outcome::Failed { attempt, failure }, NOW);
+    let before = session.snapshot().history;
+    session.handle_timeout(NOW.after(Duration::from_secs(100)));
+    let commands: Vec<Command> = std::iter::from_fn(|| session.poll_command()).collect();
+    let attempt = match commands.last() {
+        Some(Command::Start { attempt, .. }) => *attempt,
+        other => panic!("{other:?}"),
+    };
+    session.handle_outcome(
+        Outcome::Started {
+            attempt,
+            grant: grant(),
+        },
+        NOW,
+    );
+    session.handle_outcome(
+        Outcome::Dialed {
+            attempt,
+            epoch: Epoch(2),
+        },
+        NOW,
+    );
+    session.handle_proven(NOW);
+    session.handle_attached(NOW);
+    assert_eq!((before.len(), before[0].recovered_after), (1, None));
+    assert_eq!(session.snapshot().history, before);
 }

@@ -8,6 +8,7 @@ mod encryption;
 mod ending;
 mod engine;
 mod environment;
+mod history;
 #[cfg(test)]
 mod hostile_tests;
 mod link;
@@ -49,6 +50,7 @@ use crate::shell::Shell;
 use crate::stream::{Identity, ReliableStream};
 use crate::wire::SizeBody;
 use encryption::KeyCall;
+use history::History;
 use link::{Link, PongHabit};
 use schedule::Activity;
 use trouble::Streak;
@@ -56,8 +58,6 @@ use workload::Workload;
 
 /// The cause of the end of a raw session whose connection has been closed, by whichever side.
 pub const CLOSED: &str = "the connection is over";
-/// Drops remembered.
-const HISTORY: usize = 100;
 
 /// One session to keep alive, from start to stop, over any number of AWS sessions and websockets.
 ///
@@ -92,7 +92,7 @@ pub struct Session {
     /// The size of the terminal of a shell, once it is known.
     size: Option<SizeBody>,
     figures: Figures,
-    history: VecDeque<DropRecord>,
+    history: History,
     /// When the last frame was read, for the pace of reading.
     last_read: Timestamp,
     /// Reading was stopped at the last look.
@@ -183,7 +183,7 @@ impl Session {
             waiting: BTreeSet::new(),
             size: None,
             figures: Figures::default(),
-            history: VecDeque::new(),
+            history: History::default(),
             last_read: Timestamp::ZERO,
             deaf: false,
             commands: VecDeque::new(),
@@ -273,7 +273,7 @@ impl Session {
             deadlines: self.deadlines(),
             connections: streams.saturating_add(self.waiting.len()),
             figures: self.figures(),
-            history: self.history.iter().cloned().collect(),
+            history: self.history.records(),
         }
     }
 

@@ -141,16 +141,12 @@ impl Session {
             self.end_handshake(now);
         }
         if self.key_retry_at().is_some_and(|at| at <= now) {
-            self.fetch_new_key();
+            self.fetch_new_key(now);
         }
         match &self.work {
             Work::Waiting { until, .. } if *until <= now => {
                 let cause = self.cause.clone();
-                if self.is_needless() {
-                    self.fall_dormant(&cause, now);
-                } else {
-                    self.begin_attempt(&cause, now);
-                }
+                self.attempt_or_rest(&cause, now);
             }
             Work::Up(_) => self.handle_link_timeout(now),
             Work::Idle | Work::Waiting { .. } => {}
@@ -299,7 +295,7 @@ impl Session {
                 self.open_waiting(now);
             }
             ChannelEvent::NotAdopted { reason } => self.refuse_adoption(&reason, now),
-            ChannelEvent::KeyWanted => self.fetch_new_key(),
+            ChannelEvent::KeyWanted => self.fetch_new_key(now),
             ChannelEvent::Ready => self.handle_attached(now),
             ChannelEvent::Payload(payload) => {
                 let Some(live) = &mut self.live else { return };

@@ -62,6 +62,7 @@ pub struct Shell {
     runs: VecDeque<(Source, usize)>,
     /// The exit code, until it was told.
     exit: Option<i32>,
+    exit_told: bool,
     size: Option<SizeBody>,
     told: Option<SizeBody>,
     events: VecDeque<WorkloadEvent>,
@@ -75,6 +76,7 @@ impl Shell {
             only: Only::default(),
             runs: VecDeque::new(),
             exit: None,
+            exit_told: false,
             size,
             told: None,
             events: VecDeque::new(),
@@ -143,7 +145,9 @@ impl Shell {
 
     /// Whether the local terminal leaves so much untaken that reading must stop.
     pub fn is_full(&self) -> bool {
-        self.only.untaken() >= self.limits.per_stream
+        // An agent may change between the two outputs with each byte.
+        let runs = self.runs.len().saturating_mul(size_of::<(Source, usize)>());
+        self.only.untaken().saturating_add(runs) >= self.limits.per_stream
     }
 
     /// The terminal has this size from now on.
@@ -196,10 +200,12 @@ impl Shell {
         }
     }
 
-    /// The command has ended with this code. It is told after all output before it.
+    /// The command has ended with this code, which is told after all output before it. Only the first counts.
     pub fn handle_exit(&mut self, code: i32) {
-        self.exit = Some(code);
-        self.hand_over();
+        if !self.exit_told {
+            self.exit.get_or_insert(code);
+            self.hand_over();
+        }
     }
 
     /// The agent has ended the session, and nothing it sent before is missing: the local terminal gets the rest and the
@@ -256,6 +262,7 @@ impl Shell {
 
     fn tell_exit(&mut self, local: LocalId) {
         if let Some(code) = self.exit.take() {
+            self.exit_told = true;
             self.events.push_back(WorkloadEvent::Exit { local, code });
         }
     }
@@ -264,6 +271,8 @@ impl Shell {
 /// Notes whose bytes come next.
 pub(crate) fn add_run(runs: &mut VecDeque<(Source, usize)>, source: Source, length: usize) {
     match runs.back_mut() {
+        // It would never be passed.
+        _ if length == 0 => {}
         Some((last, bytes)) if *last == source => *bytes = bytes.saturating_add(length),
         _ => runs.push_back((source, length)),
     }

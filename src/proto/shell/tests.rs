@@ -141,3 +141,30 @@ fn a_restored_shell_goes_on_with_each_source_where_it_was() {
     shell.set_size(size(80, 24));
     assert_eq!(shell.build(5), Some(ShellMessage::Input(Bytes::from_static(b"ls"))));
 }
+
+/// Each costs memory whatever it carries.
+#[test]
+fn outputs_by_turns_are_bounded_and_empty_ones_cost_nothing() {
+    let mut shell = Shell::new(LIMITS, None);
+    for _ in 0..10_000 {
+        shell.handle_output(Source::Stdout, Bytes::new(), NOW);
+        shell.handle_output(Source::Stderr, Bytes::new(), NOW);
+    }
+    assert!(shell.runs.is_empty() && !shell.is_full());
+    let mut turns = 0;
+    while !shell.is_full() {
+        let source = [Source::Stdout, Source::Stderr][turns % 2];
+        shell.handle_output(source, Bytes::from_static(b"x"), NOW);
+        turns += 1;
+    }
+    assert!(turns < 100, "{turns}");
+}
+
+#[test]
+fn an_exit_code_is_told_once() {
+    let mut shell = shell();
+    for code in 0..3 {
+        shell.handle_exit(code);
+    }
+    assert_eq!(events(&mut shell), [Event::Exit { local: LOCAL, code: 0 }]);
+}

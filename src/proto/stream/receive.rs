@@ -177,11 +177,6 @@ impl ReceiveBuffer {
         Some(ack)
     }
 
-    /// Whether an acknowledge waits to be written.
-    pub fn has_ack(&self) -> bool {
-        !self.pending.is_empty()
-    }
-
     /// A new websocket: the last numbers are acknowledged again, lowest first, before anything else.
     pub fn handle_attached(&mut self) {
         let mut all: BTreeSet<PendingAck> = self.pending.drain(..).collect();

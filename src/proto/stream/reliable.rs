@@ -248,6 +248,11 @@ impl ReliableStream {
         StreamOutput::Acknowledged { number }
     }
 
+    /// See [`SendBuffer::take_retired`].
+    pub fn take_retired(&mut self) -> Vec<u64> {
+        self.send.take_retired()
+    }
+
     /// The next message in order.
     pub fn poll_delivered(&mut self) -> Option<Delivered> {
         self.receive.poll()

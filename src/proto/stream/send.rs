@@ -12,6 +12,8 @@ use crate::wire::PayloadType;
 /// Messages between the oldest unacknowledged number and the next one: below the 10 000 that older agents keep,
 /// since what lies beyond is dropped by them.
 pub const MAX_SPAN: u64 = 8000;
+/// Places beyond it for messages that only find out what became of the others.
+const WITNESSES: u64 = 100;
 /// A message is taken for lost when one sent so many transmissions later was acknowledged: the path keeps order, a
 /// few places of slack cost nothing (the packet threshold of RFC 9002, 6.1.1).
 const REORDERING: u64 = 3;
@@ -38,6 +40,8 @@ pub struct SendBuffer {
     /// The oldest message and since when later ones are acknowledged although it was sent again.
     contradicted: Option<(u64, Timestamp)>,
     duplicates: DuplicateHabit,
+    /// Taken for processed without an acknowledge.
+    retired: Vec<u64>,
     /// Transmissions before this place were not heard of in time.
     excused: u64,
 }
@@ -103,6 +107,17 @@ impl SendBuffer {
     /// Whether the span of numbers allows another message.
     pub fn has_span(&self) -> bool {
         self.next_number().saturating_sub(self.first) < MAX_SPAN
+    }
+
+    /// Whether it allows one whose acknowledge tells of those before it: also when those have used it up, or it could never be
+    /// found out that they are lost.
+    pub fn has_span_for_witness(&self) -> bool {
+        self.next_number().saturating_sub(self.first) < MAX_SPAN.saturating_add(WITNESSES)
+    }
+
+    /// The numbers taken for processed without an acknowledge since the last look.
+    pub fn take_retired(&mut self) -> Vec<u64> {
+        std::mem::take(&mut self.retired)
     }
 
     /// Takes a message: from now on it is kept until acknowledged, whatever happens to any websocket.
@@ -332,6 +347,7 @@ impl SendBuffer {
         let size = entry.payload.len();
         entry.acknowledged = true;
         entry.payload = Bytes::new();
+        self.retired.push(number);
         self.backlog = self.backlog.saturating_sub(size);
         if let Some((place, _)) = flight {
             self.flights.remove(&place);

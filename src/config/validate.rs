@@ -136,7 +136,7 @@ fn check_session(
     protocol.once = protocol.adopt.is_some();
     if shell.is_some() {
         protocol.purpose = Purpose::Shell;
-        if common.on_end.is_none() && defaults.on_end.is_none() {
+        if protocol.on_end == OnEnd::Auto {
             // Whoever attaches next gets the next one: a shell that idled out is not started again and again.
             protocol.on_end = OnEnd::Dormant;
         }

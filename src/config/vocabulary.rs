@@ -179,7 +179,7 @@ const COMMON: &[Key] = &[
     },
     Key {
         name: "on_end",
-        about: "What follows when AWS has ended the session: restart; dormant: none until the next local connection; stop; auto: restart if it had local connections, else dormant.",
+        about: "What follows when AWS has ended the session: restart; dormant: none until the next local connection; stop; auto: restart if it had local connections, else (and for a shell) dormant.",
         value: Value::Word {
             words: || words(ON_END_WORDS),
             default: || default_word(ON_END_WORDS),

@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
+use tokio::task::JoinError;
+use tokio::time::timeout;
 
 use super::notices::Plan;
 use super::notify;
@@ -27,14 +30,29 @@ pub(super) enum Step {
     Ended(Asker, Box<Settings>, Changes),
 }
 
+/// Who reads for longer is left behind, so that later reloads find the way free.
+const READING: Duration = Duration::from_secs(10);
+
+async fn read_within<T: Send + 'static>(
+    limit: Duration,
+    read: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
+) -> Result<Result<T, LoadError>, JoinError> {
+    match timeout(limit, tokio::task::spawn_blocking(read)).await {
+        Ok(read) => read,
+        Err(_) => Ok(Err(LoadError::Slow { after: limit })),
+    }
+}
+
 impl Daemon {
-    /// Reads the configuration beside the loop: a file on a network may take its time.
+    /// Reads the configuration beside the loop: a file on a network may take its time, or never come.
     pub(super) fn begin_reload(&mut self, asker: Asker) {
         notify::reloading();
         let (path, environment) = (self.options.config.clone(), self.options.environment.clone());
-        self.reloading.spawn_blocking(move || {
-            let loaded = config::load(path.as_deref(), &environment).map(Box::new);
-            Happening::Reload(Step::Loaded(asker, loaded))
+        self.reloading.spawn(async move {
+            match read_within(READING, move || config::load(path.as_deref(), &environment)).await {
+                Ok(loaded) => Happening::Reload(Step::Loaded(asker, loaded.map(Box::new))),
+                Err(failed) => Happening::ReloadFailed(failed),
+            }
         });
     }
 
@@ -162,6 +180,20 @@ fn error_chain(error: &dyn std::error::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn reading_that_never_ends_is_left_behind() {
+        let (release, never) = std::sync::mpsc::channel::<()>();
+        let limit = Duration::from_millis(1);
+        let read = read_within(limit, move || {
+            let released = never.recv();
+            assert!(released.is_err(), "nobody sends");
+            Ok(())
+        });
+        let said = read.await.unwrap().unwrap_err().to_string();
+        assert!(said.contains("could not be read within 1ms"), "{said}");
+        drop(release);
+    }
 
     #[test]
     fn the_summary_says_what_changed_and_always_what_did_not() {

@@ -127,24 +127,11 @@ pub(super) fn load_files(files: &[PathBuf], me: Me, environment: &Environment) -
     Ok(assemble_with(&sources, environment, problems)?)
 }
 
-fn check_directory(directory: &Path, me: Me, problems: &mut Problems) {
-    let directory = if directory.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        directory
-    };
-    // One that cannot be looked at has no file that can be read, which is said then.
-    if let Ok(metadata) = fs::metadata(directory)
-        && let Some((message, hint)) = trust::distrust(directory, Access::of(&metadata), me)
-    {
-        problems.whole(directory, message, Some(hint));
-    }
-}
-
 /// Reads a file; what is wrong with whose it is goes to `problems`.
 fn read(path: &Path, me: Me, problems: &mut Problems) -> io::Result<String> {
-    if let Some(directory) = path.parent() {
-        check_directory(directory, me, problems);
+    for (place, access, stranger) in trust::strangers_on_the_way(path, me)? {
+        let (message, hint) = trust::explain(&place, access, stranger, me);
+        problems.whole(&place, message, Some(hint));
     }
     let file = open(path)?;
     if let Some((message, hint)) = trust::distrust(path, Access::of(&file.metadata()?), me) {

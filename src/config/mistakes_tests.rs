@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::problem::Problems;
-use super::trust::{Access, Me, distrust};
+use super::trust::{Access, Kind, Me, distrust};
 use super::*;
 
 const SHOWN: &str = include_str!("../../tests/config/mistakes.txt");
@@ -138,7 +138,7 @@ fn said(files: &[(&str, &str)]) -> String {
 fn access(path: &str, access: Access) -> String {
     let me = Me {
         uid: 1000,
-        has_private_group: true,
+        private_group: Some(1000),
         unknown: None,
     };
     let (message, hint) = distrust(Path::new(path), access, me).unwrap();
@@ -162,15 +162,21 @@ fn all() -> Vec<(&'static str, String)> {
     for (title, files) in SEVERAL {
         all.push((*title, said(files)));
     }
-    for (title, path, directory, uid, mode) in [
-        ("A file everybody may change", "config.toml", false, 1000, 0o666),
-        ("A file of somebody else", "config.d/bobs.toml", false, 1001, 0o644),
-        ("A directory a whole team may change", "config.d", true, 1000, 0o775),
+    for (title, path, kind, uid, mode) in [
+        ("A file everybody may change", "config.toml", Kind::File, 1000, 0o666),
+        ("A file of somebody else", "config.d/bobs.toml", Kind::File, 1001, 0o644),
+        (
+            "A directory a whole team may change",
+            "config.d",
+            Kind::Directory,
+            1000,
+            0o775,
+        ),
     ] {
         let said = access(
             path,
             Access {
-                directory,
+                kind,
                 uid,
                 gid: 100,
                 mode,

@@ -188,6 +188,18 @@ fn files_that_others_may_write_are_refused() {
 }
 
 #[test]
+fn a_directory_far_above_that_others_may_write_is_refused() {
+    let home = Home::new();
+    home.write("config.toml", format!("[session.a]\n{GOOD}"));
+    std::fs::set_permissions(home.directory.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let said = home.refused();
+    assert!(
+        said.contains(": every user of this machine can write to this directory"),
+        "{said}"
+    );
+}
+
+#[test]
 fn files_that_cannot_be_read_are_named_with_the_other_problems() {
     let home = Home::new();
     home.write("config.toml", "colour = 1\n");

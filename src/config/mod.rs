@@ -42,4 +42,5 @@ pub use settings::{
     BackoffSettings, Defaults, Document, ForwardSettings, Listen, LogFormat, LogLevel, LogSettings, NotifySettings,
     OnExit, SCROLLBACK, SessionSettings, Settings, ShellSettings,
 };
+pub(crate) use trust::{Me, Stranger, strangers_on_the_way};
 pub use validate::is_session_name;

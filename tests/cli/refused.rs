@@ -1,11 +1,13 @@
 //! Commands without a daemon, wrong usage, and daemons that cannot be.
 
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use crate::support::daemon::{Daemon, config};
+use crate::support::daemon::{Daemon, PATIENCE, config};
 use crate::support::skipped;
 use crate::transcript::Transcript;
 use crate::{attached, program};
@@ -87,6 +89,11 @@ async fn daemons_that_cannot_be() {
         let ended = transcript.run(&run(socket)).await;
         assert_eq!(ended.code, Some(69), "{socket}");
     }
+    transcript.say("A directory of one's own that others can replace.");
+    for socket in ["open/own/control.sock", "link/own/control.sock"] {
+        let ended = transcript.run(&run(socket)).await;
+        assert_eq!(ended.code, Some(69), "{socket}");
+    }
     transcript.say("A wrong configuration, and none.");
     std::fs::write(path("config.toml"), "[sesion.demo]\n").unwrap();
     transcript.run(&run("control.sock")).await;
@@ -139,6 +146,51 @@ async fn another_user() {
         daemon.log()
     );
     assert_eq!(daemon.session().await.unwrap().figures.drops, 0);
+}
+
+/// Who has put his own socket where ours would be is told nothing.
+#[tokio::test]
+async fn a_daemon_of_another_user() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("config.toml"), config("http://127.0.0.1:9", 80, "")).unwrap();
+    let theirs = ["", "config.toml"].map(|name| chown(path(name), Some(NOBODY), Some(NOBODY)));
+    let mut command = Command::new(program());
+    command.uid(NOBODY).gid(NOBODY).env_clear().current_dir("/");
+    let reaches =
+        theirs.iter().all(Result::is_ok) && command.arg("--version").output().is_ok_and(|it| it.status.success());
+    if !reaches {
+        skipped("this needs to run a program as another user");
+        return;
+    }
+    let mut daemon = tokio::process::Command::new(program())
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .env_clear()
+        .args(["run", "--config"])
+        .arg(path("config.toml"))
+        .arg("--socket")
+        .arg(path("control.sock"))
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut looks = tokio::time::interval(Duration::from_millis(20));
+    let listens = async {
+        while UnixStream::connect(path("control.sock")).is_err() {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, listens).await.unwrap();
+    let mut transcript = Transcript::without_daemon(directory.path());
+    for command in ["status", "stop demo"] {
+        let ended = transcript
+            .run(&format!("{command} --socket {}", path("control.sock").display()))
+            .await;
+        assert_eq!(ended.code, Some(69), "{command}");
+    }
+    daemon.kill().await.unwrap();
+    transcript.check("a-daemon-of-another-user");
 }
 
 /// As under a unit with `PrivateUsers=yes`: other users have no number of their own in there, and ours is what it was.

@@ -41,6 +41,86 @@ async fn no_daemon() {
 }
 
 #[tokio::test]
+async fn check() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let mut transcript = Transcript::without_daemon(directory.path());
+    let text = config(
+        "http://127.0.0.1:9",
+        80,
+        "on_exit = \"terminate\"\n[session.build]\ntarget = \"i-0\"\nshell = {}\n",
+    );
+    std::fs::create_dir_all(path(".config/autossm/config.d")).unwrap();
+    std::fs::write(path(".config/autossm/config.toml"), text).unwrap();
+    std::fs::write(
+        path(".config/autossm/config.d/a.toml"),
+        "[defaults]\nregion = \"eu-west-1\"\n",
+    )
+    .unwrap();
+    let ended = transcript.run("check").await;
+    assert_eq!(ended.code, Some(0));
+    transcript.say("Problems in two files, one of them open to everybody.");
+    let wrong = "[defaults]\nregion = \"Ireland\"\ntimings = { ping_timeout = 5 }\n[sesion.b]\nshell = { lines = 3 }\n";
+    std::fs::write(path(".config/autossm/config.d/a.toml"), wrong).unwrap();
+    std::fs::write(
+        path(".config/autossm/config.d/b.toml"),
+        "[session.demo]\ntarget = \"i-0\"\nshell = {}\n",
+    )
+    .unwrap();
+    std::fs::set_permissions(
+        path(".config/autossm/config.d/b.toml"),
+        PermissionsExt::from_mode(0o666),
+    )
+    .unwrap();
+    let ended = transcript.run("check").await;
+    assert_eq!(ended.code, Some(78));
+    transcript.say("A file that is not there, and no file at all.");
+    let ended = transcript
+        .run(&format!("check --config {}/other.toml", directory.path().display()))
+        .await;
+    assert_eq!(ended.code, Some(78));
+    std::fs::remove_dir_all(path(".config")).unwrap();
+    let ended = transcript.run("check").await;
+    assert_eq!(ended.code, Some(78));
+    transcript.check("check");
+}
+
+#[test]
+fn the_schema_is_the_committed_one() {
+    let output = Command::new(program()).args(["check", "--schema"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/autossm.schema.json");
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        std::fs::read_to_string(committed).unwrap()
+    );
+}
+
+#[tokio::test]
+async fn no_place_for_the_control_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut transcript = Transcript::without_daemon(directory.path());
+    std::fs::write(
+        directory.path().join("config.toml"),
+        config("http://127.0.0.1:9", 80, ""),
+    )
+    .unwrap();
+    let run = format!("run --config {}/config.toml", directory.path().display());
+    transcript.unset("XDG_RUNTIME_DIR");
+    for command in ["status", "wait demo --for up", &run] {
+        let ended = transcript.run(command).await;
+        assert_eq!(ended.code, Some(69), "{command}");
+    }
+    transcript.say("XDG_RUNTIME_DIR=run");
+    transcript.set("XDG_RUNTIME_DIR", Path::new("run"));
+    for command in ["status", &run] {
+        let ended = transcript.run(command).await;
+        assert_eq!(ended.code, Some(69), "{command}");
+    }
+    transcript.check("no-place");
+}
+
+#[tokio::test]
 async fn usage() {
     let directory = tempfile::tempdir().unwrap();
     let mut transcript = Transcript::without_daemon(directory.path());

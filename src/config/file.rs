@@ -272,6 +272,6 @@ fn read_span(table: &mut Table<'_>, key: &str, problems: &mut Problems) -> Optio
             ),
         )
     };
-    problems.add(&entry.at, &entry.path, message, Some(hint));
+    problems.add(&entry.at, &entry.path, message, hint);
     None
 }

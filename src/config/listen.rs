@@ -13,14 +13,14 @@ const LONGEST_SOCKET_PATH: usize = 107;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refused {
     pub(super) message: String,
-    pub(super) hint: Option<String>,
+    pub(super) hint: String,
 }
 
 impl Refused {
     fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             message: message.into(),
-            hint: Some(hint.into()),
+            hint: hint.into(),
         }
     }
 }
@@ -170,8 +170,8 @@ mod tests {
     fn environment() -> Environment {
         Environment {
             home: Some("/home/ada".into()),
-            config_home: None,
             runtime_dir: Some("/run/user/7".into()),
+            ..Environment::default()
         }
     }
 
@@ -215,7 +215,7 @@ mod tests {
             ("", "ADDRESS:PORT"),
         ] {
             let refused = parse(text, &environment()).unwrap_err();
-            let said = refused.hint.unwrap();
+            let said = refused.hint;
             assert!(said.contains(hint), "{text}: {said}");
         }
         let long = format!("unix:/{}", "x".repeat(107));

@@ -131,11 +131,11 @@ pub(super) fn load_files(files: &[PathBuf], me: Me, environment: &Environment) -
 fn read(path: &Path, me: Me, problems: &mut Problems) -> io::Result<String> {
     for (place, access, stranger) in trust::strangers_on_the_way(path, me)? {
         let (message, hint) = trust::explain(&place, access, stranger, me);
-        problems.whole(&place, message, Some(hint));
+        problems.whole(&place, message, hint);
     }
     let file = open(path)?;
     if let Some((message, hint)) = trust::distrust(path, Access::of(&file.metadata()?), me) {
-        problems.whole(path, message, Some(hint));
+        problems.whole(path, message, hint);
     }
     let mut bytes = Vec::new();
     file.take(LONGEST_FILE + 1).read_to_end(&mut bytes)?;
@@ -186,7 +186,7 @@ fn only_files(metadata: &Metadata) -> io::Result<()> {
     Err(io::Error::new(ErrorKind::InvalidInput, message))
 }
 
-fn advice(error: &io::Error) -> Option<String> {
+fn advice(error: &io::Error) -> &'static str {
     const ADVICE: [(ErrorKind, &str); 5] = [
         (ErrorKind::PermissionDenied, "let the user who runs autossm read it"),
         (ErrorKind::FileTooLarge, "name the right file with --config"),
@@ -198,7 +198,7 @@ fn advice(error: &io::Error) -> Option<String> {
         (ErrorKind::NotFound, "a link leads nowhere; repair or remove it"),
     ];
     let advice = ADVICE.iter().find(|(kind, _)| *kind == error.kind());
-    advice.map(|(_, advice)| (*advice).to_owned())
+    advice.map_or("see what `cat` says about it", |(_, advice)| advice)
 }
 
 /// Validates `text`, which was read from `path`.

@@ -143,7 +143,7 @@ fn access(path: &str, access: Access) -> String {
     };
     let (message, hint) = distrust(Path::new(path), access, me).unwrap();
     let mut problems = Problems::default();
-    problems.whole(Path::new(path), message, Some(hint));
+    problems.whole(Path::new(path), message, hint);
     problems.locate(&[]).to_string()
 }
 

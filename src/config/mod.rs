@@ -9,6 +9,7 @@ mod diff;
 mod document;
 mod file;
 mod keys;
+mod kinds;
 mod listen;
 mod load;
 mod on_demand;

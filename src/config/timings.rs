@@ -44,7 +44,7 @@ pub(super) fn merge_protocol(own: &Common, defaults: &Common, problems: &mut Pro
             say(interval, config.ping_interval),
         );
         let hint = "set both, with ping_timeout at most as long as ping_interval".to_owned();
-        problems.add(&entry.at, &entry.path, message, Some(hint));
+        problems.add(&entry.at, &entry.path, message, hint);
     }
     let (keepalive, idle) = (written("idle_keepalive"), written("session_timeout"));
     if let (Some(entry), Some(every), Some(limit)) = (keepalive, config.idle_keepalive, config.session_timeout)
@@ -56,7 +56,7 @@ pub(super) fn merge_protocol(own: &Common, defaults: &Common, problems: &mut Pro
             say(idle, limit),
         );
         let hint = "a quarter of session_timeout leaves time for a drop".to_owned();
-        problems.add(&entry.at, &entry.path, message, Some(hint));
+        problems.add(&entry.at, &entry.path, message, hint);
     }
     config
 }
@@ -83,7 +83,7 @@ pub(super) fn merge_backoff(own: &Backoff, defaults: &Backoff, problems: &mut Pr
     {
         let message = format!("the waits grow by a factor above 1, at most {STEEPEST_MULTIPLIER}");
         let hint = "2 doubles them".to_owned();
-        problems.add(&entry.at, &entry.path, message, Some(hint));
+        problems.add(&entry.at, &entry.path, message, hint);
     }
     if let Some(entry) = cap.or(initial)
         && merged.cap < merged.initial
@@ -94,7 +94,7 @@ pub(super) fn merge_backoff(own: &Backoff, defaults: &Backoff, problems: &mut Pr
             say(cap, merged.cap),
         );
         let hint = "make cap at least as long as initial".to_owned();
-        problems.add(&entry.at, &entry.path, message, Some(hint));
+        problems.add(&entry.at, &entry.path, message, hint);
     }
     merged
 }

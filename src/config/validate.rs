@@ -36,7 +36,7 @@ pub(super) fn validate(file: &File, environment: &Environment, problems: &mut Pr
     check_names(&file.sessions, problems);
     if file.sessions.is_empty() && !file.has_defaults && problems.is_empty() {
         let hint = "add [session.NAME] with target and forward, or [defaults] for `autossm proxy` alone".to_owned();
-        problems.add(&Span::default(), "session", "there is no session", Some(hint));
+        problems.add(&Span::default(), "session", "there is no session", hint);
     }
     let mut places = Vec::new();
     let mut sessions = Vec::with_capacity(file.sessions.len());
@@ -97,7 +97,7 @@ fn check_session(
         let message = "this cannot name a session";
         let hint =
             format!("use up to {LONGEST_NAME} letters, digits, `-`, `_` and `.`, first a letter, a digit or `_`");
-        problems.add(&name.at, &name.path, message, Some(hint));
+        problems.add(&name.at, &name.path, message, hint);
     }
     let target = session.target.as_ref();
     if let Some(target) = target
@@ -113,7 +113,7 @@ fn check_session(
         && !id.value.bytes().all(|byte| byte.is_ascii_graphic())
     {
         let hint = "`autossm sessions` lists them".to_owned();
-        problems.add(&id.at, &id.path, "this is no session's id", Some(hint));
+        problems.add(&id.at, &id.path, "this is no session's id", hint);
     }
     let common = &session.common;
     check_common(common, problems);
@@ -128,7 +128,7 @@ fn check_session(
             &shell.at,
             &shell.path,
             "a session has a forward or a shell, not both",
-            Some(hint),
+            hint,
         );
     }
     let mut protocol = merge_protocol(common, defaults, problems);
@@ -218,7 +218,7 @@ fn check_text(entry: &Entry<String>, longest: usize, problems: &mut Problems) ->
     } else {
         return true;
     };
-    problems.add(&entry.at, &entry.path, message, Some(hint.to_owned()));
+    problems.add(&entry.at, &entry.path, message, hint);
     false
 }
 
@@ -237,7 +237,7 @@ fn check_forward(
                 if !allowed && !place.is_local() {
                     let message = format!("other machines could connect to {place}");
                     let hint = "listen on localhost, or add allow_remote_clients = true to forward";
-                    problems.add(&entry.at, &entry.path, message, Some(hint.to_owned()));
+                    problems.add(&entry.at, &entry.path, message, hint);
                 }
                 places.push(Place {
                     listen: place.clone(),
@@ -299,7 +299,7 @@ fn check_host(host: &Entry<String>, problems: &mut Problems) {
         _ => "write a name or an address only, such as \"orders.internal\"".to_owned(),
     };
     let message = format!("`{}` is no name or address of a host", text.escape_debug());
-    problems.add(&host.at, &host.path, message, Some(hint));
+    problems.add(&host.at, &host.path, message, hint);
 }
 
 fn check_clashes(places: &[Place], problems: &mut Problems) {

@@ -32,6 +32,8 @@ mod mistakes_tests;
 mod sample_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod together_tests;
 
 pub use diff::{Changes, diff};
 pub use load::{LoadError, assemble, find, load, parse};

@@ -34,6 +34,7 @@ pub(super) fn validate(file: &File, environment: &Environment, problems: &mut Pr
         backoff: merge_backoff(&Backoff::default(), &file.defaults.backoff, problems),
     };
     check_names(&file.sessions, problems);
+    check_taken_over(&file.sessions, problems);
     if file.sessions.is_empty() && !file.has_defaults && problems.is_empty() {
         let hint = "add [session.NAME] with target and forward, or [defaults] for `autossm proxy` alone".to_owned();
         problems.add(&Span::default(), "session", "there is no session", hint);
@@ -184,6 +185,24 @@ fn check_names(sessions: &[Session], problems: &mut Problems) {
     }
 }
 
+/// Two that want one session take it from each other.
+fn check_taken_over(sessions: &[Session], problems: &mut Problems) {
+    for (index, session) in sessions.iter().enumerate() {
+        let Some(id) = &session.session_id else {
+            continue;
+        };
+        let mut earlier = sessions
+            .iter()
+            .take(index)
+            .filter_map(|session| session.session_id.as_ref());
+        if let Some(earlier) = earlier.find(|earlier| earlier.value == id.value) {
+            let message = "another session here takes over the same one".to_owned();
+            let hint = "leave one of them out".to_owned();
+            problems.clash(&id.at, &id.path, message, &earlier.at, hint);
+        }
+    }
+}
+
 fn check_common(common: &Common, problems: &mut Problems) {
     if let Some(profile) = &common.profile {
         check_text(profile, LONGEST_WORD, problems);
@@ -239,6 +258,11 @@ fn check_forward(
                     let hint = "listen on localhost, or add allow_remote_clients = true to forward";
                     problems.add(&entry.at, &entry.path, message, hint);
                 }
+                if is_control_socket(&place, environment) {
+                    let message = "this is the daemon's own control socket";
+                    let hint = format!("write another name, such as \"unix:$XDG_RUNTIME_DIR/{session}.sock\"");
+                    problems.add(&entry.at, &entry.path, message, hint);
+                }
                 places.push(Place {
                     listen: place.clone(),
                     at: entry.at.clone(),
@@ -260,6 +284,15 @@ fn check_forward(
         allow_remote_clients: allowed,
         document: Document::PortForwarding,
     })
+}
+
+/// Whether it is the socket, or the lock beside it, of a daemon that is not given another place.
+fn is_control_socket(place: &Listen, environment: &Environment) -> bool {
+    let (Listen::Unix(path), Ok(socket)) = (place, environment.control_socket()) else {
+        return false;
+    };
+    let lock = socket.with_extension("sock.lock");
+    *path == socket || *path == lock
 }
 
 fn check_shell(shell: &Shell, problems: &mut Problems) -> ShellSettings {

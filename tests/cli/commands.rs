@@ -127,6 +127,11 @@ async fn reload() {
     transcript.run("reload").await;
     transcript.run("wait demo --for up").await;
     transcript.run("status").await;
+    transcript.say("What is logged, and how.");
+    let log = "[log]\nlevel = \"debug\"\nformat = \"json\"\n";
+    daemon.write_config(&format!("{log}{text}")).unwrap();
+    transcript.run("reload").await;
+    transcript.run("log-level").await;
     transcript.check("reload");
 }
 

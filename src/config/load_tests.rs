@@ -241,7 +241,7 @@ fn a_fifo_is_refused_at_once() {
         0,
     )
     .unwrap();
-    let environment = home.environment.clone();
+    let environment = home.environment;
     let (told, hears) = std::sync::mpsc::channel();
     std::thread::spawn(move || {
         let said = load(None, &environment).unwrap_err().to_string();

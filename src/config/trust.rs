@@ -161,14 +161,17 @@ pub(crate) fn stranger(path: &Path, access: Access, me: Me) -> Option<Stranger> 
 /// # Errors
 /// What the system says when the way does not lead anywhere.
 pub(crate) fn strangers_on_the_way(path: &Path, me: Me) -> io::Result<Vec<(PathBuf, Access, Stranger)>> {
-    Ok(judge(way(&std::path::absolute(path)?)?, me))
+    let path = std::path::absolute(path)?;
+    // A link there is root's word, wherever it leads.
+    let is_roots = path.starts_with(SYSTEM_DIRECTORY);
+    Ok(judge(way(&path)?, is_roots, me))
 }
 
-fn judge(way: Vec<(PathBuf, Access)>, me: Me) -> Vec<(PathBuf, Access, Stranger)> {
+fn judge(way: Vec<(PathBuf, Access)>, is_roots: bool, me: Me) -> Vec<(PathBuf, Access, Stranger)> {
     let last = way.iter().rposition(|(_, access)| access.kind == Kind::Directory);
     let found = way.into_iter().enumerate().filter_map(|(index, (place, access))| {
         // A namespace that does not know root cannot tell whose /home is. What lies nearest must be known to be ours.
-        let is_roots = me.unknown == Some(access.uid) && Some(index) != last;
+        let is_roots = me.unknown == Some(access.uid) && (is_roots || Some(index) != last);
         let access = Access {
             uid: if is_roots { 0 } else { access.uid },
             ..access

@@ -152,7 +152,7 @@ fn what_lies_far_above_in_a_namespace_without_root_is_taken_for_roots() {
         private_group: None,
         unknown: Some(65534),
     };
-    let found = |way: &[(&str, u32, u32)]| {
+    let judged = |is_roots: bool, way: &[(&str, u32, u32)]| {
         let directory = |&(path, uid, mode): &(&str, u32, u32)| {
             let access = Access {
                 kind: Kind::Directory,
@@ -162,11 +162,15 @@ fn what_lies_far_above_in_a_namespace_without_root_is_taken_for_roots() {
             };
             (PathBuf::from(path), access)
         };
-        let found = judge(way.iter().map(directory).collect(), me);
+        let found = judge(way.iter().map(directory).collect(), is_roots, me);
         let found: Vec<PathBuf> = found.into_iter().map(|(place, ..)| place).collect();
         found
     };
+    let found = |way: &[(&str, u32, u32)]| judged(false, way);
     let root = ("/", 65534, 0o755);
+    let linked = [root, ("/etc", 65534, 0o755), ("/nix", 65534, 0o755)];
+    assert_eq!(found(&linked), [Path::new("/nix")]);
+    assert!(judged(true, &linked).is_empty(), "a link in /etc/autossm");
     assert!(found(&[root, ("/home", 65534, 0o755), ("/home/ada", 1000, 0o755)]).is_empty());
     assert_eq!(
         found(&[root, ("/srv", 65534, 0o755), ("/srv/ada", 65534, 0o755)]),

@@ -143,7 +143,7 @@ fn no_port(text: &str) -> Refused {
 fn unix(path: &str, environment: &Environment) -> Result<Listen, Refused> {
     let Some(expanded) = environment.expand(path) else {
         return Err(Refused::new(
-            "the variable this path starts with is not set here",
+            "the variable this path starts with is not set here, or holds no absolute path",
             "write the whole path",
         ));
     };

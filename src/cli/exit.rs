@@ -82,7 +82,9 @@ pub(super) fn of(error: &anyhow::Error) -> Exit {
     if let Some(error) = error.downcast_ref::<ClientError>() {
         return match error {
             ClientError::NoDaemon { .. } => Exit::NoDaemon,
-            ClientError::NotAllowed { .. } | ClientError::Broken { .. } => Exit::Unavailable,
+            ClientError::NotAllowed { .. } | ClientError::Stranger { .. } | ClientError::Broken { .. } => {
+                Exit::Unavailable
+            }
             ClientError::Timeout { .. } | ClientError::Busy { .. } => Exit::Temporary,
             ClientError::WrongPhase { .. } => Exit::WrongPhase,
             ClientError::BadRequest { .. } => Exit::Usage,

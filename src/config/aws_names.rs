@@ -14,7 +14,7 @@ const LONGEST_TAG_VALUE: usize = 256;
 
 pub(super) fn check_target(target: &Entry<String>, problems: &mut Problems) {
     if let Some((message, hint)) = target_problem(&target.value) {
-        problems.add(&target.at, &target.path, message, Some(hint));
+        problems.add(&target.at, &target.path, message, hint);
     }
 }
 
@@ -68,7 +68,7 @@ pub(super) fn target_problem(text: &str) -> Option<(String, String)> {
 
 pub(super) fn check_region(region: &Entry<String>, problems: &mut Problems) {
     if let Some((message, hint)) = region_problem(&region.value) {
-        problems.add(&region.at, &region.path, message, Some(hint));
+        problems.add(&region.at, &region.path, message, hint);
     }
 }
 
@@ -81,7 +81,7 @@ pub(super) fn region_problem(text: &str) -> Option<(String, String)> {
     let digits = lower.trim_end_matches(|c: char| c.is_ascii_digit());
     let dashed = format!("{}-{}", digits, lower.get(digits.len()..).unwrap_or_default());
     let without_zone = lower.trim_end_matches(|c: char| c.is_ascii_lowercase());
-    let hint = if without_zone != text && is_region(without_zone) {
+    let hint = if without_zone != lower && is_region(without_zone) {
         format!("this is an availability zone; its region is \"{without_zone}\"")
     } else if let Some(meant) = [lower, dashed].into_iter().find(|meant| is_region(meant)) {
         format!("did you mean \"{meant}\"?")
@@ -103,7 +103,7 @@ fn is_region(text: &str) -> bool {
 
 pub(super) fn check_endpoint_url(entry: &Entry<String>, problems: &mut Problems) {
     if let Some((message, hint)) = endpoint_problem(&entry.value) {
-        problems.add(&entry.at, &entry.path, message, Some(hint));
+        problems.add(&entry.at, &entry.path, message, hint);
     }
 }
 
@@ -133,4 +133,29 @@ pub(super) fn endpoint_problem(text: &str) -> Option<(String, String)> {
 fn is_loopback(host: &str) -> bool {
     let bare = host.trim_start_matches('[').trim_end_matches(']');
     host == "localhost" || bare.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_region_in_other_letters_is_no_availability_zone() {
+        for (text, hint) in [
+            ("EU-WEST-1", "did you mean \"eu-west-1\"?"),
+            ("eu_west_1", "did you mean \"eu-west-1\"?"),
+            ("eu west 1", "did you mean \"eu-west-1\"?"),
+            (
+                "eu-west-1b",
+                "this is an availability zone; its region is \"eu-west-1\"",
+            ),
+            (
+                "EU-WEST-1B",
+                "this is an availability zone; its region is \"eu-west-1\"",
+            ),
+            ("eu-west1", "did you mean \"eu-west-1\"?"),
+        ] {
+            assert_eq!(region_problem(text).unwrap().1, hint, "{text}");
+        }
+    }
 }

@@ -9,6 +9,7 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::keys::{Key, Keys, similar};
+use super::kinds::{in_quotes, text_of, unquote, wrong_kind};
 use super::problem::{Problems, Span};
 use super::syntax;
 use super::vocabulary::ROOT;
@@ -22,7 +23,7 @@ pub(super) struct Entry<T> {
 }
 
 impl<T> Entry<T> {
-    fn map<U>(self, change: impl FnOnce(T) -> U) -> Entry<U> {
+    pub(super) fn map<U>(self, change: impl FnOnce(T) -> U) -> Entry<U> {
         Entry {
             value: change(self.value),
             at: self.at,
@@ -49,7 +50,15 @@ struct Item<'t> {
 
 /// The top-level table of the text of file number `file`. Of a text that is no TOML it is what could be recovered.
 pub(super) fn read<'t>(file: usize, text: &'t str, problems: &mut Problems) -> Table<'t> {
-    let (root, errors) = DeTable::parse_recoverable(text);
+    let json = syntax::json(text);
+    let (root, errors) = DeTable::parse_recoverable(if json.is_some() { "" } else { text });
+    if let Some(explained) = json {
+        let at = Span {
+            file,
+            bytes: explained.bytes,
+        };
+        problems.syntax(&at, explained.message, explained.hint);
+    }
     for error in &errors {
         let explained = syntax::explain(error.message(), text, error.span().unwrap_or_default());
         let at = Span {
@@ -126,7 +135,7 @@ impl<'t> Table<'t> {
 
     pub(super) fn text(&mut self, key: &str, problems: &mut Problems) -> Option<Entry<String>> {
         let entry = self.take(key)?;
-        text_of(entry, problems)
+        text_of(entry, in_quotes, problems)
     }
 
     /// One of these words, as what it means.
@@ -140,7 +149,7 @@ impl<'t> Table<'t> {
         let quoted: Vec<String> = words.iter().map(|(word, _)| format!("\"{word}\"")).collect();
         let hint = format!("write one of {}", quoted.join(", "));
         let DeValue::String(text) = &entry.value else {
-            wrong_kind(&entry, "a string", Some(hint), problems);
+            wrong_kind(&entry, "a string", hint, problems);
             return None;
         };
         if let Some(&(_, value)) = words.iter().find(|(word, _)| *word == text) {
@@ -150,7 +159,7 @@ impl<'t> Table<'t> {
         let hint = similar(&lower, words.iter().map(|&(word, _)| word))
             .map_or(hint, |meant| format!("did you mean \"{meant}\"?"));
         let message = format!("this cannot be \"{}\"", text.escape_debug());
-        problems.add(&entry.at, &entry.path, message, Some(hint));
+        problems.add(&entry.at, &entry.path, message, hint);
         None
     }
 
@@ -159,7 +168,7 @@ impl<'t> Table<'t> {
         if let DeValue::Boolean(value) = entry.value {
             return Some(entry.map(|_| value));
         }
-        let hint = Some("write true or false, without quotes".to_owned());
+        let hint = "write true or false, without quotes";
         wrong_kind(&entry, "true or false", hint, problems);
         None
     }
@@ -173,7 +182,9 @@ impl<'t> Table<'t> {
     ) -> Option<Entry<u64>> {
         let entry = self.take(key)?;
         let DeValue::Integer(number) = &entry.value else {
-            wrong_kind(&entry, "a whole number", unquote(&entry.value), problems);
+            let range = || format!("write a number from {low} to {high}, without quotes");
+            let hint = unquote(&entry.value).unwrap_or_else(range);
+            wrong_kind(&entry, "a whole number", hint, problems);
             return None;
         };
         let value = u64::from_str_radix(number.as_str(), number.radix());
@@ -182,7 +193,7 @@ impl<'t> Table<'t> {
             Ok(_) | Err(_) => {
                 let message = format!("{number} is out of range");
                 let hint = format!("write a number from {low} to {high}");
-                problems.add(&entry.at, &entry.path, message, Some(hint));
+                problems.add(&entry.at, &entry.path, message, hint);
                 None
             }
         }
@@ -196,7 +207,9 @@ impl<'t> Table<'t> {
         } else if let DeValue::Integer(number) = &entry.value {
             number.as_str()
         } else {
-            wrong_kind(&entry, "a number", unquote(&entry.value), problems);
+            let usual = || "write one such as 2 or 1.5, without quotes".to_owned();
+            let hint = unquote(&entry.value).unwrap_or_else(usual);
+            wrong_kind(&entry, "a number", hint, problems);
             return None;
         };
         match digits.parse::<f64>() {
@@ -204,7 +217,7 @@ impl<'t> Table<'t> {
             Ok(_) | Err(_) => {
                 let message = format!("{digits} is no number to reckon with");
                 let hint = "write one such as 2 or 1.5".to_owned();
-                problems.add(&entry.at, &entry.path, message, Some(hint));
+                problems.add(&entry.at, &entry.path, message, hint);
                 None
             }
         }
@@ -219,7 +232,7 @@ impl<'t> Table<'t> {
             } else {
                 "write it like \"15s\" or \"1m 30s\"".to_owned()
             };
-            wrong_kind(&entry, "a time span in quotes", Some(hint), problems);
+            wrong_kind(&entry, "a time span in quotes", hint, problems);
             return None;
         };
         match humantime::parse_duration(text) {
@@ -233,7 +246,7 @@ impl<'t> Table<'t> {
                     Ok(number) => format!("write \"{number}s\" for seconds, \"{number}ms\" for milliseconds"),
                     Err(_) => "write it like \"15s\", \"500ms\" or \"1m 30s\"".to_owned(),
                 };
-                problems.add(&entry.at, &entry.path, message, Some(hint));
+                problems.add(&entry.at, &entry.path, message, hint);
                 None
             }
         }
@@ -241,53 +254,65 @@ impl<'t> Table<'t> {
 
     pub(super) fn table(&mut self, key: &str, problems: &mut Problems) -> Option<Self> {
         let keys = self.keys.table(key)?;
-        let entry = self.take(key)?;
+        let entry = self.take(key).or_else(|| self.take_misspelt(key, problems))?;
         let hint = format!("write {key} = {{ {} }}", keys.example);
         table_of(keys, entry, &hint, problems)
     }
 
     /// All tables below `key`, each with its name, in the order of their names.
     pub(super) fn tables(&mut self, key: &str, problems: &mut Problems) -> Vec<(Entry<String>, Self)> {
-        let (Some(keys), Some(entry)) = (self.keys.table(key), self.take(key)) else {
+        let Some(keys) = self.keys.table(key) else {
             return Vec::new();
         };
-        let hint = format!("give it a name: [{key}.NAME], and its keys below");
-        let Some(list) = table_of(keys, entry, &hint, problems) else {
-            return Vec::new();
-        };
-        let file = list.at.file;
-        let mut tables = Vec::with_capacity(list.items.len());
-        let paths: Vec<String> = list.items.iter().map(|item| list.path_of(&item.key)).collect();
-        for (item, path) in list.items.into_iter().zip(paths) {
-            let entry = Entry {
-                at: Span {
-                    file,
-                    bytes: item.value.span(),
-                },
-                value: item.value.into_inner(),
-                path: path.clone(),
-            };
-            let name = Entry {
-                value: item.key,
-                at: item.key_at,
-                path,
-            };
-            tables.extend(table_of(keys, entry, &hint, problems).map(|table| (name, table)));
+        let mut tables = Vec::new();
+        let right = self.take(key);
+        let misspelt = std::iter::from_fn(|| self.take_misspelt(key, problems));
+        let written: Vec<Entry<DeValue<'t>>> = right.into_iter().chain(misspelt).collect();
+        for entry in written {
+            tables.extend(tables_of(keys, key, entry, problems));
         }
         tables
     }
 
-    /// Says of each key that nobody has read that it is unknown, and what may be meant.
-    pub(super) fn finish(self, problems: &mut Problems) {
-        for item in &self.items {
-            let path = self.path_of(&item.key);
-            let (hint, meant) = self.keys.hint(&item.key);
-            problems.add(&item.key_at, &path, "unknown key", Some(hint));
-            // It is not missing as well.
-            if let Some(meant) = meant {
-                problems.not_missing(&self.path_of(meant));
-            }
+    /// A table under a name that seems to mean `key`: that is said, and what is wrong in it can be said as well.
+    fn take_misspelt(&mut self, key: &str, problems: &mut Problems) -> Option<Entry<DeValue<'t>>> {
+        let means_key = |item: &Item<'t>| {
+            matches!(item.value.get_ref(), DeValue::Table(_))
+                && !self.keys.has(&item.key)
+                && self.keys.hint(&item.key).1 == Some(key)
+        };
+        let index = self.items.iter().position(means_key)?;
+        let item = self.items.swap_remove(index);
+        self.unknown(&item, problems);
+        Some(self.entry_of(item))
+    }
+
+    fn entry_of(&self, item: Item<'t>) -> Entry<DeValue<'t>> {
+        Entry {
+            path: self.path_of(&item.key),
+            at: Span {
+                file: self.at.file,
+                bytes: item.value.span(),
+            },
+            value: item.value.into_inner(),
         }
+    }
+
+    /// Says that a key is unknown, and returns the one that seems to be meant.
+    fn unknown(&self, item: &Item<'_>, problems: &mut Problems) -> Option<&'static str> {
+        let (hint, meant) = self.keys.hint(&item.key);
+        problems.add(&item.key_at, &self.path_of(&item.key), "unknown key", hint);
+        // It is not missing as well.
+        if let Some(meant) = meant {
+            problems.not_missing(&self.path_of(meant));
+        }
+        meant
+    }
+
+    /// Says of each key that nobody has read that it is unknown, and what may be meant; returns the keys that are.
+    pub(super) fn finish(self, problems: &mut Problems) -> Vec<&'static str> {
+        let meant = self.items.iter().filter_map(|item| self.unknown(item, problems));
+        meant.collect()
     }
 
     pub(super) fn take(&mut self, key: &str) -> Option<Entry<DeValue<'t>>> {
@@ -303,40 +328,33 @@ impl<'t> Table<'t> {
     pub(super) fn take_any(&mut self, key: &str) -> Option<Entry<DeValue<'t>>> {
         let index = self.items.iter().position(|item| item.key == key)?;
         let item = self.items.swap_remove(index);
-        Some(Entry {
-            path: self.path_of(key),
-            at: Span {
-                file: self.at.file,
-                bytes: item.value.span(),
-            },
-            value: item.value.into_inner(),
-        })
+        Some(self.entry_of(item))
     }
 }
 
-pub(super) fn text_of(entry: Entry<DeValue<'_>>, problems: &mut Problems) -> Option<Entry<String>> {
-    if let DeValue::String(text) = &entry.value {
-        let text = text.clone().into_owned();
-        return Some(entry.map(|_| text));
+/// All tables in the one that is `key`.
+fn tables_of<'t>(
+    keys: &'static Keys,
+    key: &str,
+    entry: Entry<DeValue<'t>>,
+    problems: &mut Problems,
+) -> Vec<(Entry<String>, Table<'t>)> {
+    let hint = format!("give it a name: [{key}.NAME], and its keys below");
+    let Some(mut list) = table_of(keys, entry, &hint, problems) else {
+        return Vec::new();
+    };
+    let mut tables = Vec::with_capacity(list.items.len());
+    for item in std::mem::take(&mut list.items) {
+        let (name, name_at) = (item.key.clone(), item.key_at.clone());
+        let entry = list.entry_of(item);
+        let name = Entry {
+            value: name,
+            at: name_at,
+            path: entry.path.clone(),
+        };
+        tables.extend(table_of(keys, entry, &hint, problems).map(|table| (name, table)));
     }
-    let hint = if let DeValue::Integer(number) = &entry.value {
-        Some(format!("put it in quotes: \"{number}\""))
-    } else if let DeValue::Array(_) = &entry.value {
-        Some("write one string, not a list".to_owned())
-    } else {
-        None
-    };
-    wrong_kind(&entry, "a string", hint, problems);
-    None
-}
-
-/// How to write a number that was put in quotes.
-fn unquote(value: &DeValue<'_>) -> Option<String> {
-    let DeValue::String(text) = value else {
-        return None;
-    };
-    text.parse::<f64>().ok()?;
-    Some(format!("write {text}, without quotes"))
+    tables
 }
 
 pub(super) fn table_of<'t>(
@@ -346,25 +364,11 @@ pub(super) fn table_of<'t>(
     problems: &mut Problems,
 ) -> Option<Table<'t>> {
     if !matches!(entry.value, DeValue::Table(_)) {
-        wrong_kind(&entry, "a table", Some(hint.to_owned()), problems);
+        wrong_kind(&entry, "a table", hint, problems);
         return None;
     }
     let DeValue::Table(table) = entry.value else {
         return None;
     };
     Some(Table::new(keys, entry.path, entry.at, table))
-}
-
-fn wrong_kind(entry: &Entry<DeValue<'_>>, expected: &str, hint: Option<String>, problems: &mut Problems) {
-    let found = match &entry.value {
-        DeValue::String(_) => "a string",
-        DeValue::Integer(_) => "an integer",
-        DeValue::Float(_) => "a number with a fraction",
-        DeValue::Boolean(_) => "true or false",
-        DeValue::Datetime(_) => "a date",
-        DeValue::Array(_) => "a list",
-        DeValue::Table(_) => "a table",
-    };
-    let message = format!("this is {found}; {expected} is needed");
-    problems.add(&entry.at, &entry.path, message, hint);
 }

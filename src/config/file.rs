@@ -48,6 +48,8 @@ pub(super) struct Common {
     pub(super) payload_limit: Option<Entry<u64>>,
     pub(super) timings: Vec<(&'static Key, Entry<Duration>)>,
     pub(super) backoff: Backoff,
+    /// Timings that were written so that nobody knows what they are; the defaults are not meant.
+    pub(super) wrong: Vec<&'static str>,
 }
 
 /// `timings.backoff`.
@@ -56,6 +58,8 @@ pub(super) struct Backoff {
     pub(super) initial: Option<Entry<Duration>>,
     pub(super) multiplier: Option<Entry<f64>>,
     pub(super) cap: Option<Entry<Duration>>,
+    /// One of them was written wrong.
+    pub(super) wrong: bool,
 }
 
 /// `[session.NAME]`.
@@ -114,6 +118,8 @@ impl File {
         own.timings
             .retain(|(key, _)| !defaults.timings.iter().any(|(other, _)| other.name == key.name));
         own.timings.extend(defaults.timings);
+        own.wrong.extend(defaults.wrong);
+        own.backoff.wrong |= defaults.backoff.wrong;
         over(&mut own.backoff.initial, defaults.backoff.initial);
         over(&mut own.backoff.multiplier, defaults.backoff.multiplier);
         over(&mut own.backoff.cap, defaults.backoff.cap);
@@ -160,15 +166,16 @@ pub(super) fn read(mut root: Table<'_>, problems: &mut Problems) -> File {
 
 fn read_session(name: Entry<String>, mut table: Table<'_>, problems: &mut Problems) -> Session {
     require(&table, &name.at, "target", "target = \"i-0123456789abcdef0\"", problems);
-    if !table.has("shell") {
-        let example = "forward = { listen = \"127.0.0.1:5432\", port = 5432 }, or shell = {}";
-        require(&table, &name.at, "forward", example, problems);
-    }
+    let is_named = table.has("forward") || table.has("shell");
     let target = table.text("target", problems);
     let forward = table
         .table("forward", problems)
         .map(|table| read_forward(table, problems));
     let shell = table.table("shell", problems).map(|table| read_shell(table, problems));
+    if !is_named && forward.is_none() && shell.is_none() {
+        let example = "forward = { listen = \"127.0.0.1:5432\", port = 5432 }, or shell = {}";
+        require(&table, &name.at, "forward", example, problems);
+    }
     let reason = table.text("reason", problems);
     let session_id = table.text("session_id", problems);
     let common = read_common(&mut table, problems);
@@ -199,18 +206,24 @@ fn read_common(table: &mut Table<'_>, problems: &mut Problems) -> Common {
         return common;
     };
     for key in SPANS {
+        let written = timings.has(key.name);
         let entry = read_span(&mut timings, key.name, problems);
+        common.wrong.extend((written && entry.is_none()).then_some(key.name));
         common.timings.extend(entry.map(|entry| (key, entry)));
     }
     if let Some(mut backoff) = timings.table("backoff", problems) {
+        let written = [backoff.has("initial"), backoff.has("cap")];
+        let initial = read_span(&mut backoff, "initial", problems);
+        let cap = read_span(&mut backoff, "cap", problems);
+        let wrong = written != [initial.is_some(), cap.is_some()];
         common.backoff = Backoff {
-            initial: read_span(&mut backoff, "initial", problems),
+            initial,
             multiplier: backoff.number("multiplier", problems),
-            cap: read_span(&mut backoff, "cap", problems),
+            cap,
+            wrong: !backoff.finish(problems).is_empty() || wrong,
         };
-        backoff.finish(problems);
     }
-    timings.finish(problems);
+    common.wrong.extend(timings.finish(problems));
     common
 }
 
@@ -272,6 +285,6 @@ fn read_span(table: &mut Table<'_>, key: &str, problems: &mut Problems) -> Optio
             ),
         )
     };
-    problems.add(&entry.at, &entry.path, message, Some(hint));
+    problems.add(&entry.at, &entry.path, message, hint);
     None
 }

@@ -149,16 +149,22 @@ impl Keys {
 
     /// A hint about a key this table does not have, and the one of its own that seems to be meant.
     pub(super) fn hint(&self, unknown: &str) -> (String, Option<&'static str>) {
+        let plain = unknown.replace('-', "_").to_lowercase();
         let other = OTHER_NAMES
             .iter()
-            .find(|(name, _)| *name == unknown)
+            .find(|(name, _)| name.eq_ignore_ascii_case(&plain))
             .map(|(_, own)| *own);
         if let Some(meant) = other.filter(|own| self.has(own)) {
             return (format!("did you mean `{meant}`?"), Some(meant));
         }
-        if let Some(meant) = similar(unknown, self.all().map(|key| key.name)) {
+        if let Some(meant) = similar(&plain, self.all().map(|key| key.name)) {
             return (format!("did you mean `{meant}`?"), Some(meant));
         }
+        let own = TABLES
+            .iter()
+            .flat_map(|table| table.all())
+            .find(|key| key.name == plain);
+        let other = other.or_else(|| own.map(|key| key.name).filter(|name| *name != unknown));
         let name = other.unwrap_or(unknown);
         if let Some(elsewhere) = TABLES.iter().find(|table| table.has(name)) {
             let hint = match other {
@@ -179,4 +185,26 @@ pub(super) fn similar<'k>(word: &str, known: impl Iterator<Item = &'k str>) -> O
         .filter(|&(distance, candidate)| distance <= (candidate.len() / 3).max(1))
         .min_by_key(|&(distance, _)| distance)
         .map(|(_, candidate)| candidate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::vocabulary::TABLES;
+
+    #[test]
+    fn a_key_with_a_hyphen_or_in_capitals_is_recognized() {
+        for (table, unknown, meant) in [
+            ("session", "instance-id", "target"),
+            ("session", "on-end", "on_end"),
+            ("session", "REGION", "region"),
+            ("session", "Forward", "forward"),
+            ("forward", "local-port", "listen"),
+            ("forward", "localPortNumber", "listen"),
+            ("forward", "Remote-Host", "host"),
+            ("timings", "ping-interval", "ping_interval"),
+        ] {
+            let keys = TABLES.iter().find(|keys| keys.name == table).unwrap();
+            assert_eq!(keys.hint(unknown).1, Some(meant), "{unknown}");
+        }
+    }
 }

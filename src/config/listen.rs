@@ -13,14 +13,14 @@ const LONGEST_SOCKET_PATH: usize = 107;
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Refused {
     pub(super) message: String,
-    pub(super) hint: Option<String>,
+    pub(super) hint: String,
 }
 
 impl Refused {
     fn new(message: impl Into<String>, hint: impl Into<String>) -> Self {
         Self {
             message: message.into(),
-            hint: Some(hint.into()),
+            hint: hint.into(),
         }
     }
 }
@@ -143,7 +143,7 @@ fn no_port(text: &str) -> Refused {
 fn unix(path: &str, environment: &Environment) -> Result<Listen, Refused> {
     let Some(expanded) = environment.expand(path) else {
         return Err(Refused::new(
-            "the variable this path starts with is not set here",
+            "the variable this path starts with is not set here, or holds no absolute path",
             "write the whole path",
         ));
     };
@@ -170,8 +170,8 @@ mod tests {
     fn environment() -> Environment {
         Environment {
             home: Some("/home/ada".into()),
-            config_home: None,
             runtime_dir: Some("/run/user/7".into()),
+            ..Environment::default()
         }
     }
 
@@ -215,7 +215,7 @@ mod tests {
             ("", "ADDRESS:PORT"),
         ] {
             let refused = parse(text, &environment()).unwrap_err();
-            let said = refused.hint.unwrap();
+            let said = refused.hint;
             assert!(said.contains(hint), "{text}: {said}");
         }
         let long = format!("unix:/{}", "x".repeat(107));

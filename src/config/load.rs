@@ -1,8 +1,12 @@
 //! Finds the files of a configuration, reads them, and puts them together.
 
-use std::fs::{self, File};
+use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind, Read};
+use std::os::unix::fs::{FileTypeExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::OFlags;
 
 use super::paths::Environment;
 use super::problem::{Invalid, Problems, Source};
@@ -21,6 +25,12 @@ pub enum LoadError {
     Missing {
         /// Where it was looked for.
         searched: Vec<PathBuf>,
+    },
+    /// The disk does not answer: a network that is away, for example.
+    #[error("the configuration could not be read within {}; is it on a network that is away?", humantime::format_duration(*.after))]
+    Slow {
+        /// How long was waited.
+        after: Duration,
     },
     /// What is there has problems.
     #[error(transparent)]
@@ -106,9 +116,6 @@ pub(super) fn load_files(files: &[PathBuf], me: Me, environment: &Environment) -
     let mut problems = Problems::default();
     let mut sources = Vec::with_capacity(files.len());
     for path in files {
-        if let Some(directory) = path.parent() {
-            check_directory(directory, me, &mut problems);
-        }
         match read(path, me, &mut problems) {
             Ok(text) => sources.push(Source {
                 path: path.clone(),
@@ -120,25 +127,15 @@ pub(super) fn load_files(files: &[PathBuf], me: Me, environment: &Environment) -
     Ok(assemble_with(&sources, environment, problems)?)
 }
 
-fn check_directory(directory: &Path, me: Me, problems: &mut Problems) {
-    let directory = if directory.as_os_str().is_empty() {
-        Path::new(".")
-    } else {
-        directory
-    };
-    // One that cannot be looked at has no file that can be read, which is said then.
-    if let Ok(metadata) = fs::metadata(directory)
-        && let Some((message, hint)) = trust::distrust(directory, Access::of(&metadata), me)
-    {
-        problems.whole(directory, message, Some(hint));
-    }
-}
-
+/// Reads a file; what is wrong with whose it is goes to `problems`.
 fn read(path: &Path, me: Me, problems: &mut Problems) -> io::Result<String> {
-    let file = File::open(path)?;
-    let metadata = file.metadata()?;
-    if let Some((message, hint)) = trust::distrust(path, Access::of(&metadata), me) {
-        problems.whole(path, message, Some(hint));
+    for (place, access, stranger) in trust::strangers_on_the_way(path, me)? {
+        let (message, hint) = trust::explain(&place, access, stranger, me);
+        problems.whole(&place, message, hint);
+    }
+    let file = open(path)?;
+    if let Some((message, hint)) = trust::distrust(path, Access::of(&file.metadata()?), me) {
+        problems.whole(path, message, hint);
     }
     let mut bytes = Vec::new();
     file.take(LONGEST_FILE + 1).read_to_end(&mut bytes)?;
@@ -159,15 +156,49 @@ fn read(path: &Path, me: Me, problems: &mut Problems) -> io::Result<String> {
     })
 }
 
-fn advice(error: &io::Error) -> Option<String> {
-    const ADVICE: [(ErrorKind, &str); 4] = [
+/// Opens a file. A pipe would be waited for until somebody writes to it, and reading a device may do anything.
+fn open(path: &Path) -> io::Result<File> {
+    only_files(&path.metadata()?)?;
+    let flags = (OFlags::NONBLOCK | OFlags::NOCTTY).bits();
+    let file = File::options()
+        .read(true)
+        .custom_flags(flags.cast_signed())
+        .open(path)?;
+    // It may be another one by now.
+    only_files(&file.metadata()?)?;
+    Ok(file)
+}
+
+fn only_files(metadata: &Metadata) -> io::Result<()> {
+    let kind = metadata.file_type();
+    let what = if kind.is_file() {
+        return Ok(());
+    } else if kind.is_dir() {
+        "a directory"
+    } else if kind.is_fifo() {
+        "a pipe"
+    } else if kind.is_socket() {
+        "a socket"
+    } else {
+        "a device"
+    };
+    let message = format!("it is {what}, not a file");
+    Err(io::Error::new(ErrorKind::InvalidInput, message))
+}
+
+fn advice(error: &io::Error) -> &'static str {
+    const ADVICE: [(ErrorKind, &str); 5] = [
         (ErrorKind::PermissionDenied, "let the user who runs autossm read it"),
         (ErrorKind::FileTooLarge, "name the right file with --config"),
         (ErrorKind::InvalidData, "save it as UTF-8"),
+        (
+            ErrorKind::InvalidInput,
+            "write the configuration into a file; `autossm` reads it again at each reload",
+        ),
         (ErrorKind::NotFound, "a link leads nowhere; repair or remove it"),
     ];
     let advice = ADVICE.iter().find(|(kind, _)| *kind == error.kind());
-    advice.map(|(_, advice)| (*advice).to_owned())
+    advice.map_or("see what `cat` says about it", |(_, advice)| advice)
 }
 
 /// Validates `text`, which was read from `path`.

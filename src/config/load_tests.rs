@@ -188,6 +188,18 @@ fn files_that_others_may_write_are_refused() {
 }
 
 #[test]
+fn a_directory_far_above_that_others_may_write_is_refused() {
+    let home = Home::new();
+    home.write("config.toml", format!("[session.a]\n{GOOD}"));
+    std::fs::set_permissions(home.directory.path(), std::fs::Permissions::from_mode(0o777)).unwrap();
+    let said = home.refused();
+    assert!(
+        said.contains(": every user of this machine can write to this directory"),
+        "{said}"
+    );
+}
+
+#[test]
 fn files_that_cannot_be_read_are_named_with_the_other_problems() {
     let home = Home::new();
     home.write("config.toml", "colour = 1\n");
@@ -201,7 +213,7 @@ fn files_that_cannot_be_read_are_named_with_the_other_problems() {
         "config.toml:1:1: colour: unknown key",
         "1-long.toml: cannot be read: it is longer than 1048576 bytes",
         "2-latin.toml: cannot be read: line 2 is not UTF-8 text\n  hint: save it as UTF-8",
-        "3-directory.toml: cannot be read: ",
+        "3-directory.toml: cannot be read: it is a directory, not a file\n  hint: ",
         "4-link.toml: cannot be read: ",
         "a link leads nowhere",
     ] {
@@ -214,4 +226,33 @@ fn a_drop_in_directory_that_is_a_file_is_no_configuration() {
     let home = Home::new();
     home.write("config.d", "");
     assert!(find(Some(Path::new(&home.path(""))), &home.environment).is_err());
+}
+
+#[test]
+fn a_fifo_is_refused_at_once() {
+    let home = Home::new();
+    home.write("config.toml", format!("[session.a]\n{GOOD}"));
+    std::fs::create_dir(home.path("config.d")).unwrap();
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        home.path("config.d/a.toml"),
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    let environment = home.environment;
+    let (told, hears) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let said = load(None, &environment).unwrap_err().to_string();
+        told.send(said).unwrap();
+    });
+    let said = hears.recv_timeout(std::time::Duration::from_secs(20));
+    let said = said.expect("reading goes on for ever");
+    assert!(
+        said.contains("config.d/a.toml: cannot be read: it is a pipe, not a file\n  hint: "),
+        "{said}"
+    );
+    let device = load(Some(Path::new("/dev/null")), &Environment::default()).unwrap_err();
+    assert!(device.to_string().contains("it is a device, not a file"), "{device}");
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::problem::Problems;
-use super::trust::{Access, Me, distrust};
+use super::trust::{Access, Kind, Me, distrust};
 use super::*;
 
 const SHOWN: &str = include_str!("../../tests/config/mistakes.txt");
@@ -48,17 +48,25 @@ const ADDED: &[(&str, &str)] = &[
     ("All the time in the world", "timings = { call_timeout = \"1 year\" }"),
     ("More patience than pings", "timings = { ping_timeout = \"20s\" }"),
     ("A keepalive that comes when it is over", "timings = { session_timeout = \"5m\", idle_keepalive = \"10m\" }"),
+    ("A keepalive longer than AWS waits", "timings = { idle_keepalive = \"50m\" }"),
+    ("A keepalive longer than the session lives", "timings = { idle_keepalive = \"5m\", max_duration = \"1m\" }"),
+    ("An attempt longer than the session lives", "timings = { session_timeout = \"1m\", call_timeout = \"10m\" }"),
+    ("A wrong time beside a right one", "timings = { ping_interval = \"0.5s\", ping_timeout = 1 }"),
     ("A session that lives for a year", "timings = { max_duration = \"1 year\" }"),
     ("An end that nobody plans", "on_end = \"sleep\""),
     ("A first wait longer than the longest", "timings.backoff = { initial = \"1m\", cap = \"10s\" }"),
     ("Waits that never grow", "timings.backoff.multiplier = 1"),
     ("A city instead of a region", "region = \"Ireland\""),
     ("A region without its last hyphen", "region = \"eu-west1\""),
+    ("A region in capitals", "region = \"EU-WEST-1\""),
+    ("A region with underscores", "region = \"eu_west_1\""),
     ("An availability zone", "region = \"eu-west-1b\""),
     ("A choice that is none", "on_exit = \"kill\""),
     ("Almost the right choice", "on_exit = \"Terminated\""),
     ("An endpoint without a scheme", "endpoint_url = \"ssm.eu-west-1.amazonaws.com\""),
     ("An endpoint that anybody could listen to", "endpoint_url = \"http://ssm.eu-west-1.amazonaws.com\""),
+    ("A hyphen for an underscore", "on-exit = \"terminate\""),
+    ("A date where words belong", "reason = 2020-01-01"),
     ("Nothing, in quotes", "reason = \"\""),
     ("A backslash too few", "reason = \"C:\\notes\""),
 ];
@@ -72,6 +80,8 @@ const WHOLE: &[(&str, &str)] = &[
     ("A session without a name", "[session]\ntarget = \"i-0123456789abcdef0\"\n"),
     ("A name that would need quotes everywhere", "[session.\"orders db\"]\ntarget = \"i-0123456789abcdef0\"\nforward = { listen = \":5432\", port = 5432 }\n"),
     ("A bracket is missing", "[session.db\ntarget = \"i-0123456789abcdef0\"\nforward = { listen = \":5432\", port = 5432 }\n"),
+    ("A letter is missing in a table's name, and more below it", "[sesion.db]\ntarget = \"i-0123456789abcdef0\"\nForward = { listen = \"5432\", port = 5432 }\n"),
+    ("The format of other programs", "{\n  \"session\": { \"db\": { \"target\": \"i-0123456789abcdef0\" } }\n}\n"),
     ("A log level nobody has", "[log]\nlevel = \"verbose\"\n\n[session.db]\ntarget = \"i-0123456789abcdef0\"\nforward = { listen = \":5432\", port = 5432 }\n"),
 ];
 
@@ -83,6 +93,12 @@ const SESSIONS: &[(&str, &str, &str)] = &[
     ("A tag without a value", "tag:Name", "{ listen = \":5432\", port = 5432 }"),
     ("Half a container", "ecs:cluster", "{ listen = \":5432\", port = 5432 }"),
     ("A port for a forward", "i-0123456789abcdef0", "5432"),
+    ("A number to listen on", "i-0123456789abcdef0", "{ listen = 5432, port = 5432 }"),
+    ("A port by its name", "i-0123456789abcdef0", "{ listen = \":5432\", port = \"https\" }"),
+    ("A port that is not there", "i-0123456789abcdef0", "{ listen = \":5432\", port = }"),
+    ("A comma in the place of a value", "i-0123456789abcdef0", "{ listen = , port = 5432 }"),
+    ("Wide characters", "i-0123456789abcdef0", "{ listen = \"データベース\", port = 5432 }"),
+    ("The daemon's own socket", "i-0123456789abcdef0", "{ listen = \"unix:$XDG_RUNTIME_DIR/autossm/control.sock\", port = 5432 }"),
     ("A port alone", "i-0123456789abcdef0", "{ listen = \"5432\", port = 5432 }"),
     ("A port that is too large", "i-0123456789abcdef0", "{ listen = \":54320\", port = 543200 }"),
     ("A host nobody here could listen on", "i-0123456789abcdef0", "{ listen = \"orders.internal:5432\", port = 5432 }"),
@@ -106,6 +122,9 @@ const SEVERAL: &[(&str, &[(&str, &str)])] = &[
     ("Two sessions on one socket, in two files", &[
         ("config.toml", "[session.db]\ntarget = \"i-0123456789abcdef0\"\nforward = { listen = \"unix:~/db.sock\", port = 5432 }\n"),
         ("config.d/replica.toml", "[session.replica]\ntarget = \"i-0123456789abcdef0\"\nforward = { listen = \"unix:/home/ada/db.sock\", port = 5433 }\n")]),
+    ("Two sessions that take over one", &[("config.toml", "\
+[session.a]\ntarget = \"i-0123456789abcdef0\"\nsession_id = \"ada-0123456789abcdef0\"\nshell = {}\n\n\
+[session.b]\ntarget = \"i-0123456789abcdef0\"\nsession_id = \"ada-0123456789abcdef0\"\nshell = {}\n")]),
     ("One session in two files", &[("config.toml", GOOD), ("config.d/db.toml", "# Copied, to be changed later.\n[session.db]\ntarget = \"i-0fedcba9876543210\"\nforward = { listen = \":5433\", port = 5432 }\n")]),
     ("Much at once", &[
         ("config.toml", "[default]\nprofile = \"work\"\n\n[session.db]\ntarget = \"i-0123456789abcdef0\"\nforward = { listen = \"127.0.0.1:5432\", prot = 5432 }\n"),
@@ -115,8 +134,8 @@ const SEVERAL: &[(&str, &[(&str, &str)])] = &[
 fn environment() -> Environment {
     Environment {
         home: Some("/home/ada".into()),
-        config_home: None,
         runtime_dir: Some("/run/user/1000".into()),
+        ..Environment::default()
     }
 }
 
@@ -138,12 +157,12 @@ fn said(files: &[(&str, &str)]) -> String {
 fn access(path: &str, access: Access) -> String {
     let me = Me {
         uid: 1000,
-        has_private_group: true,
+        private_group: Some(1000),
         unknown: None,
     };
     let (message, hint) = distrust(Path::new(path), access, me).unwrap();
     let mut problems = Problems::default();
-    problems.whole(Path::new(path), message, Some(hint));
+    problems.whole(Path::new(path), message, hint);
     problems.locate(&[]).to_string()
 }
 
@@ -162,15 +181,21 @@ fn all() -> Vec<(&'static str, String)> {
     for (title, files) in SEVERAL {
         all.push((*title, said(files)));
     }
-    for (title, path, directory, uid, mode) in [
-        ("A file everybody may change", "config.toml", false, 1000, 0o666),
-        ("A file of somebody else", "config.d/bobs.toml", false, 1001, 0o644),
-        ("A directory a whole team may change", "config.d", true, 1000, 0o775),
+    for (title, path, kind, uid, mode) in [
+        ("A file everybody may change", "config.toml", Kind::File, 1000, 0o666),
+        ("A file of somebody else", "config.d/bobs.toml", Kind::File, 1001, 0o644),
+        (
+            "A directory a whole team may change",
+            "config.d",
+            Kind::Directory,
+            1000,
+            0o775,
+        ),
     ] {
         let said = access(
             path,
             Access {
-                directory,
+                kind,
                 uid,
                 gid: 100,
                 mode,

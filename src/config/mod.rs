@@ -9,6 +9,7 @@ mod diff;
 mod document;
 mod file;
 mod keys;
+mod kinds;
 mod listen;
 mod load;
 mod on_demand;
@@ -31,6 +32,8 @@ mod mistakes_tests;
 mod sample_tests;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod together_tests;
 
 pub use diff::{Changes, diff};
 pub use load::{LoadError, assemble, find, load, parse};
@@ -42,4 +45,5 @@ pub use settings::{
     BackoffSettings, Defaults, Document, ForwardSettings, Listen, LogFormat, LogLevel, LogSettings, NotifySettings,
     OnExit, SCROLLBACK, SessionSettings, Settings, ShellSettings,
 };
+pub(crate) use trust::{Me, Stranger, strangers_on_the_way};
 pub use validate::is_session_name;

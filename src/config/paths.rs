@@ -14,6 +14,8 @@ pub struct Environment {
     pub config_home: Option<PathBuf>,
     /// `XDG_RUNTIME_DIR`.
     pub runtime_dir: Option<PathBuf>,
+    /// It was given, and ignored.
+    pub runtime_dir_is_relative: bool,
 }
 
 /// The environment does not say where something is.
@@ -25,6 +27,12 @@ pub enum PathError {
          set it (usually to /run/user/UID, a directory only you can enter) or give --socket PATH"
     )]
     NoRuntimeDir,
+    /// An `XDG_RUNTIME_DIR` that is to be ignored.
+    #[error(
+        "XDG_RUNTIME_DIR is a relative path, which the XDG base directory specification says to ignore, so the control socket \
+         has no place; set it to an absolute one (usually /run/user/UID, a directory only you can enter) or give --socket PATH"
+    )]
+    RelativeRuntimeDir,
 }
 
 impl Environment {
@@ -35,10 +43,12 @@ impl Environment {
                 .map(PathBuf::from)
                 .filter(|path| path.is_absolute())
         };
+        let runtime_dir = std::env::var_os("XDG_RUNTIME_DIR").filter(|value| !value.is_empty());
         Self {
             home: path("HOME"),
             config_home: path("XDG_CONFIG_HOME"),
             runtime_dir: path("XDG_RUNTIME_DIR"),
+            runtime_dir_is_relative: runtime_dir.is_some_and(|value| !Path::new(&value).is_absolute()),
         }
     }
 
@@ -61,9 +71,14 @@ impl Environment {
     /// The control socket: `$XDG_RUNTIME_DIR/autossm/control.sock`.
     ///
     /// # Errors
-    /// [`PathError::NoRuntimeDir`].
+    /// [`PathError`].
     pub fn control_socket(&self) -> Result<PathBuf, PathError> {
-        let base = self.runtime_dir.as_ref().ok_or(PathError::NoRuntimeDir)?;
+        let none = if self.runtime_dir_is_relative {
+            PathError::RelativeRuntimeDir
+        } else {
+            PathError::NoRuntimeDir
+        };
+        let base = self.runtime_dir.as_ref().ok_or(none)?;
         Ok(base.join("autossm/control.sock"))
     }
 
@@ -109,5 +124,11 @@ mod tests {
         );
         let error = Environment::default().control_socket().unwrap_err();
         assert!(error.to_string().contains("--socket PATH"), "{error}");
+        let relative = Environment {
+            runtime_dir_is_relative: true,
+            ..Environment::default()
+        };
+        let error = relative.control_socket().unwrap_err();
+        assert!(error.to_string().contains("is a relative path"), "{error}");
     }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use unicode_width::UnicodeWidthChar;
+
 /// No line of a configuration is shown longer than this, in characters.
 const LONGEST_SHOWN: usize = 100;
 
@@ -31,7 +33,7 @@ pub struct Problem {
     /// The other place that has a part in it.
     pub other: Option<Place>,
     /// What to write or do instead.
-    pub hint: Option<String>,
+    pub hint: String,
 }
 
 /// A place in a file.
@@ -93,10 +95,7 @@ impl fmt::Display for Problem {
                 line.fmt(f)?;
             }
         }
-        if let Some(hint) = &self.hint {
-            write!(f, "\n  hint: {hint}")?;
-        }
-        Ok(())
+        write!(f, "\n  hint: {}", self.hint)
     }
 }
 
@@ -126,11 +125,20 @@ impl fmt::Display for Line {
         let left = if skipped > 0 { "..." } else { "" };
         let cut = self.text.chars().count() > skipped + LONGEST_SHOWN;
         let right = if cut { "..." } else { "" };
-        let before = start - skipped + left.len();
         let width = self.width.min((LONGEST_SHOWN + skipped).saturating_sub(start)).max(1);
+        let before = left.len() + columns(&shown, 0, start - skipped);
+        let width = columns(&shown, start - skipped, width).max(1);
         write!(f, "\n  {number} | {left}{shown}{right}")?;
         write!(f, "\n  {:gutter$} | {:before$}{:^<width$}", "", "", "")
     }
+}
+
+/// How wide `count` characters of `text` are on a terminal, behind the first `skipped`. What is no more there counts as blanks.
+fn columns(text: &str, skipped: usize, count: usize) -> usize {
+    let mut chars = text.chars().skip(skipped);
+    (0..count)
+        .map(|_| chars.next().map_or(1, |c| c.width().unwrap_or(0)))
+        .sum()
 }
 
 /// Bytes of one of the files.
@@ -155,7 +163,7 @@ struct Found {
     at: Span,
     key: String,
     message: String,
-    hint: Option<String>,
+    hint: String,
     other: Option<Span>,
 }
 
@@ -173,18 +181,18 @@ impl Problems {
     }
 
     /// Adds a problem at this place; one that is already known is not told twice, and [`MOST`] are enough.
-    pub(super) fn add(&mut self, at: &Span, key: &str, message: impl Into<String>, hint: Option<String>) {
-        self.push(Kind::Other, at, key, message.into(), hint);
+    pub(super) fn add(&mut self, at: &Span, key: &str, message: impl Into<String>, hint: impl Into<String>) {
+        self.push(Kind::Other, at, key, message.into(), hint.into());
     }
 
     /// The text is no TOML here.
     pub(super) fn syntax(&mut self, at: &Span, message: String, hint: String) {
-        self.push(Kind::Syntax, at, "", message, Some(hint));
+        self.push(Kind::Syntax, at, "", message, hint);
     }
 
     /// `key` is missing in the table that was named here.
     pub(super) fn missing(&mut self, at: &Span, key: &str, hint: String) {
-        self.push(Kind::Missing, at, key, "missing".to_owned(), Some(hint));
+        self.push(Kind::Missing, at, key, "missing".to_owned(), hint);
     }
 
     /// `key` has turned out to be there under a wrong name.
@@ -195,14 +203,14 @@ impl Problems {
 
     /// Adds a problem that another place has a part in.
     pub(super) fn clash(&mut self, at: &Span, key: &str, message: String, other: &Span, hint: String) {
-        self.push(Kind::Other, at, key, message, Some(hint));
+        self.push(Kind::Other, at, key, message, hint);
         if let Some(found) = self.found.last_mut() {
             found.other = Some(other.clone());
         }
     }
 
     /// Something is wrong with a file as a whole.
-    pub(super) fn whole(&mut self, path: &Path, message: impl Into<String>, hint: Option<String>) {
+    pub(super) fn whole(&mut self, path: &Path, message: impl Into<String>, hint: impl Into<String>) {
         let problem = Problem {
             place: Place {
                 path: path.to_owned(),
@@ -211,14 +219,14 @@ impl Problems {
             key: String::new(),
             message: message.into(),
             other: None,
-            hint,
+            hint: hint.into(),
         };
         if !self.whole.contains(&problem) {
             self.whole.push(problem);
         }
     }
 
-    fn push(&mut self, kind: Kind, at: &Span, key: &str, message: String, hint: Option<String>) {
+    fn push(&mut self, kind: Kind, at: &Span, key: &str, message: String, hint: String) {
         let found = Found {
             kind,
             at: at.clone(),

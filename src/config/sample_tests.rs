@@ -169,6 +169,61 @@ fn the_schema_has_the_defaults_the_sample_shows() {
     assert!(compared >= 19, "{compared}");
 }
 
+/// A forward and a shell, and one of each that is taken over, with these lines in each of their tables and in the file.
+fn every_kind(file: &str, session: &str, forward: &str, shell: &str) -> Settings {
+    let kind = |name: &str, adopted: &str, what: String| {
+        format!("[session.{name}]\ntarget = \"i-0\"\n{adopted}{session}\n{what}")
+    };
+    let forward = |port: u16| format!("forward = {{ listen = \":{port}\", port = 80{forward} }}\n");
+    let shell = || format!("shell = {{ {} }}\n", shell.trim_start_matches(", "));
+    let (ssh, left) = ("session_id = \"ada-0\"\n", "session_id = \"ada-1\"\n");
+    load(&format!(
+        "[defaults]\n{file}\n{}{}{}{}",
+        kind("forward", "", forward(1)),
+        kind("shell", "", shell()),
+        kind("ssh", ssh, forward(2)),
+        kind("left", left, shell()),
+    ))
+}
+
+/// The keys of a table that have a default, each with it, as they are written.
+fn written_defaults(definition: &str) -> Vec<String> {
+    let schema = schema();
+    let properties = schema["definitions"][definition]["properties"].as_object().unwrap();
+    let written = properties.iter().filter(|(_, property)| !property["default"].is_null());
+    let lines: Vec<String> = written
+        .map(|(key, property)| format!("{key} = {}", property["default"]))
+        .collect();
+    assert!(!lines.is_empty(), "{definition}");
+    lines
+}
+
+#[test]
+fn a_default_that_is_written_down_changes_nothing() {
+    let bare = every_kind("", "", "", "");
+    let (common, spans, backoff) = (
+        written_defaults("defaults"),
+        written_defaults("timings"),
+        written_defaults("backoff"),
+    );
+    let below = |prefix: &str, lines: &[String]| lines.iter().map(|line| format!("{prefix}{line}")).collect();
+    let mut lines: Vec<String> = common;
+    lines.extend::<Vec<String>>(below("timings.", &spans));
+    lines.extend::<Vec<String>>(below("timings.backoff.", &backoff));
+    for line in &lines {
+        assert_eq!(every_kind(line, "", "", ""), bare, "{line} in [defaults]");
+        assert_eq!(every_kind("", line, "", ""), bare, "{line} in a session");
+    }
+    let all = lines.join("\n");
+    let last: String = ["log", "notify"]
+        .iter()
+        .map(|table| format!("\n[{table}]\n{}\n", written_defaults(table).join("\n")))
+        .collect();
+    let inline = |table| format!(", {}", written_defaults(table).join(", "));
+    let full = every_kind(&format!("{all}{last}"), &all, &inline("forward"), &inline("shell"));
+    assert_eq!(full, bare);
+}
+
 #[test]
 fn the_committed_schema_is_fresh() {
     let fresh = format!("{:#}\n", schema());

@@ -52,8 +52,39 @@ const VALUES: [&str; 6] = [
     "unexpected leading zero",
 ];
 
+/// What to say about a text that is JSON, of which the parser would say something else for each line.
+pub(super) fn json(text: &str) -> Option<Explained> {
+    let begins = text.trim_start();
+    let list = begins
+        .strip_prefix('[')
+        .is_some_and(|rest| rest.trim_start().starts_with('{'));
+    if !begins.starts_with('{') && !list {
+        return None;
+    }
+    let at = text.len() - begins.len();
+    Some(Explained {
+        bytes: at..at + 1,
+        message: "this is JSON".to_owned(),
+        hint: "write TOML: [session.NAME], and KEY = VALUE below; config/autossm.toml is a commented sample".to_owned(),
+    })
+}
+
+/// Whether a value is missing here: what should follow the `=` is the end of the table or the list, or the next comma.
+fn is_missing(text: &str, at: usize) -> bool {
+    let before = text.get(..at).unwrap_or_default().trim_end_matches([' ', '\t']);
+    let behind = text.get(at..).unwrap_or_default();
+    before.ends_with('=') && behind.starts_with(['}', ']', ','])
+}
+
 /// The parser's `message` about these bytes of `text`, in plain words.
 pub(super) fn explain(message: &str, text: &str, bytes: Range<usize>) -> Explained {
+    if is_missing(text, bytes.start) {
+        return Explained {
+            bytes: bytes.start..bytes.start,
+            message: "there is no value".to_owned(),
+            hint: "write one after the `=`, or leave the key out".to_owned(),
+        };
+    }
     let begins = |start: &&str| message.starts_with(start);
     if VALUES.iter().any(begins) {
         return value(text, &bytes);
@@ -134,7 +165,7 @@ mod tests {
         let problem = &invalid.problems[0];
         let place = problem.place.line.as_ref().unwrap();
         let marked: String = place.text.chars().skip(place.column - 1).take(place.width).collect();
-        let hint = problem.hint.as_deref().unwrap_or_default();
+        let hint = problem.hint.as_str();
         (format!("{}; {hint}", problem.message), marked)
     }
 
@@ -157,6 +188,45 @@ mod tests {
             assert!(message.contains(hint), "{value}: {message}");
             assert_eq!(found, marked, "{value}");
         }
+    }
+
+    #[test]
+    fn no_value_before_a_bracket_or_a_comma_is_said_to_be_missing() {
+        for text in [
+            "a = { b = \":1\", c = }",
+            "a = { b = }",
+            "a = { b = , c = 1 }",
+            "a = ,",
+            "a = ]",
+            "a = [1, , 2]",
+        ] {
+            let (message, _) = said(text);
+            let wanted = if text.contains('[') {
+                "a comma too many"
+            } else {
+                "there is no value"
+            };
+            assert!(message.contains(wanted), "{text}: {message}");
+        }
+    }
+
+    #[test]
+    fn json_is_named() {
+        for text in [
+            "{\"session\": {\"a\": {}}}",
+            "\n  {\n  \"log\": {}\n}\n",
+            "[{\"a\": 1}]",
+        ] {
+            let (message, _) = said(text);
+            assert!(message.starts_with("this is JSON; "), "{text}: {message}");
+        }
+        let invalid = parse(
+            "{\n\"a\": 1,\n\"b\": 2\n}",
+            Path::new("a.toml"),
+            &Environment::default(),
+        )
+        .unwrap_err();
+        assert_eq!(invalid.problems.len(), 1, "{invalid}");
     }
 
     #[test]

@@ -8,8 +8,8 @@ use super::*;
 fn environment() -> Environment {
     Environment {
         home: Some("/home/ada".into()),
-        config_home: None,
         runtime_dir: Some("/run/user/7".into()),
+        ..Environment::default()
     }
 }
 
@@ -186,7 +186,7 @@ fn every_mistake_is_named_with_its_line() {
             _ => 4,
         };
         assert_eq!(place(problem).number, line, "{added}");
-        let said = problem.hint.as_deref().unwrap_or_default();
+        let said = problem.hint.as_str();
         assert!(said.contains(hint), "{added}: {problem}");
         assert_eq!(hint.is_empty(), said.is_empty(), "{added}: {said}");
     }

@@ -2,27 +2,34 @@
 
 use toml::de::DeValue;
 
-use super::document::{Entry, Table, table_of, text_of};
+use super::document::{Entry, Table, table_of};
+use super::kinds::{in_quotes, text_of};
 use super::problem::{Problems, Span};
 
 impl Table<'_> {
-    /// One string or a list of them, such as `example`.
+    /// One address or a list of them, such as `example`; a number is taken for a port.
     pub(super) fn texts(&mut self, key: &str, example: &str, problems: &mut Problems) -> Vec<Entry<String>> {
         debug_assert!(
             self.keys.has(key),
             "{key} is not in the vocabulary of {}",
             self.keys.name
         );
-        self.texts_of(key, example, problems)
+        self.texts_of(key, example, |port| format!("write \":{port}\""), problems)
     }
 
     /// The same of a key that need not be in the vocabulary.
-    fn texts_of(&mut self, key: &str, example: &str, problems: &mut Problems) -> Vec<Entry<String>> {
+    fn texts_of(
+        &mut self,
+        key: &str,
+        example: &str,
+        number: fn(&str) -> String,
+        problems: &mut Problems,
+    ) -> Vec<Entry<String>> {
         let Some(entry) = self.take_any(key) else {
             return Vec::new();
         };
         if !matches!(entry.value, DeValue::Array(_)) {
-            return text_of(entry, problems).into_iter().collect();
+            return text_of(entry, number, problems).into_iter().collect();
         }
         let Entry { value, at, path } = entry;
         let file = at.file;
@@ -31,7 +38,7 @@ impl Table<'_> {
         };
         if list.is_empty() {
             let hint = format!("write one or more, such as [{example}]");
-            problems.add(&at, &path, "the list is empty", Some(hint));
+            problems.add(&at, &path, "the list is empty", hint);
         }
         list.into_iter()
             .filter_map(|element| {
@@ -43,7 +50,7 @@ impl Table<'_> {
                     value: element.into_inner(),
                     path: path.clone(),
                 };
-                text_of(entry, problems)
+                text_of(entry, number, problems)
             })
             .collect()
     }
@@ -59,7 +66,7 @@ impl Table<'_> {
         };
         let names = table.names();
         let read = |name: String| {
-            let texts = table.texts_of(&name, "\"value\"", problems);
+            let texts = table.texts_of(&name, "\"value\"", in_quotes, problems);
             (name, texts)
         };
         names.into_iter().map(read).collect()

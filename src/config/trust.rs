@@ -1,55 +1,81 @@
-//! Whether a file's permissions let somebody else decide whose credentials are used and where they go.
+//! Whether somebody else could change a file, or put another in its place: its owner and mode, and those of every directory
+//! on the way to it, as ssh's StrictModes judges them.
 
+use std::ffi::OsString;
 use std::fs::Metadata;
+use std::io;
 use std::os::unix::fs::MetadataExt;
-use std::path::Path;
+use std::path::{Component, Path, PathBuf};
 
 use super::paths::SYSTEM_DIRECTORY;
 
 /// Who runs autossm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Me {
-    pub(super) uid: u32,
-    /// Whether the group with our own user's number has nobody else in it, as on most systems.
-    pub(super) has_private_group: bool,
+pub(crate) struct Me {
+    pub(crate) uid: u32,
+    /// Our own group, if nobody else is in it, as on most systems.
+    pub(crate) private_group: Option<u32>,
     /// How root's files look in a user namespace that does not know root, as a user service with `PrivateUsers=` has: the
     /// number that stands for everybody unknown.
-    pub(super) unknown: Option<u32>,
+    pub(crate) unknown: Option<u32>,
 }
 
 /// What the system says about a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Access {
-    pub(super) directory: bool,
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-    pub(super) mode: u32,
+pub(crate) struct Access {
+    pub(crate) kind: Kind,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) mode: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    File,
+    Directory,
+    /// A symbolic link: its mode says nothing.
+    Link,
+}
+
+/// Who else could change it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stranger {
+    Owner(u32),
+    Group(u32),
+    Everybody,
 }
 
 const GROUP_WRITES: u32 = 0o020;
 const OTHERS_WRITE: u32 = 0o002;
 /// In a directory with this bit only a file's owner can replace it.
 const STICKY: u32 = 0o1000;
+/// Linux follows no more.
+const MOST_LINKS: usize = 40;
 
 impl Me {
-    pub(super) fn from_process() -> Self {
+    pub(crate) fn from_process() -> Self {
         let uid = rustix::process::geteuid().as_raw();
         // A file that cannot be read lists nobody: then the numbers alone must do.
-        let groups = std::fs::read_to_string("/etc/group").unwrap_or_default();
         let read = |path| std::fs::read_to_string(path).unwrap_or_default();
         let overflow = read("/proc/sys/kernel/overflowuid").trim().parse().ok();
         Self {
             uid,
-            has_private_group: is_private(&groups, uid),
+            private_group: private_group(&read("/etc/passwd"), &read("/etc/group"), uid),
             unknown: overflow.filter(|_| is_without_root(&read("/proc/self/uid_map"))),
         }
     }
 }
 
 impl Access {
-    pub(super) fn of(metadata: &Metadata) -> Self {
+    pub(crate) fn of(metadata: &Metadata) -> Self {
         Self {
-            directory: metadata.is_dir(),
+            kind: if metadata.is_dir() {
+                Kind::Directory
+            } else if metadata.is_symlink() {
+                Kind::Link
+            } else {
+                Kind::File
+            },
             uid: metadata.uid(),
             gid: metadata.gid(),
             mode: metadata.mode(),
@@ -57,17 +83,50 @@ impl Access {
     }
 }
 
-/// Whether no member is listed in the group number `gid` other than the user it is named after.
-fn is_private(groups: &str, gid: u32) -> bool {
-    groups.lines().all(|line| {
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::File => "file",
+            Self::Directory => "directory",
+            Self::Link => "link",
+        }
+    }
+}
+
+/// The group of the user with this number, unless the two files list somebody else in it: as a member, or with it as the
+/// primary group. Of a user no file lists, it is the group with the same number.
+fn private_group(users: &str, groups: &str, uid: u32) -> Option<u32> {
+    let number = |text: Option<&str>| text.and_then(|text| text.parse::<u32>().ok());
+    let users: Vec<(&str, Option<u32>, Option<u32>)> = users
+        .lines()
+        .map(|line| {
+            let mut fields = line.split(':');
+            let name = fields.next().unwrap_or_default();
+            (name, number(fields.nth(1)), number(fields.next()))
+        })
+        .collect();
+    let listed = users.iter().find(|(_, own, _)| *own == Some(uid));
+    let gid = listed.map_or(Some(uid), |(_, _, gid)| *gid)?;
+    if users
+        .iter()
+        .any(|(_, other, group)| *group == Some(gid) && *other != Some(uid))
+    {
+        return None;
+    }
+    let is_me = |member: &str, group: &str| match listed {
+        Some(_) => users.iter().any(|(name, own, _)| *name == member && *own == Some(uid)),
+        None => member == group,
+    };
+    let nobody_else = groups.lines().all(|line| {
         let mut fields = line.split(':');
-        let (name, number, members) = (fields.next(), fields.nth(1), fields.next());
-        number.and_then(|number| number.parse().ok()) != Some(gid)
+        let (name, number, members) = (fields.next().unwrap_or_default(), number(fields.nth(1)), fields.next());
+        let members = members.unwrap_or_default().split(',').map(str::trim);
+        number != Some(gid)
             || members
-                .unwrap_or_default()
-                .split(',')
-                .all(|member| member.trim().is_empty() || Some(member.trim()) == name)
-    })
+                .filter(|member| !member.is_empty())
+                .all(|member| is_me(member, name))
+    });
+    nobody_else.then_some(gid)
 }
 
 /// Whether a user namespace with this map has nobody whose number is 0 outside (user_namespaces(7)). Where there are no
@@ -77,126 +136,126 @@ fn is_without_root(uid_map: &str) -> bool {
     lines.peek().is_some() && lines.all(|line| line.split_whitespace().nth(1) != Some("0"))
 }
 
-/// Why `path` cannot be trusted, and what to do about it.
-pub(super) fn distrust(path: &Path, access: Access, me: Me) -> Option<(String, String)> {
-    const WHY: &str = "whoever changes it decides where your AWS credentials go";
-    let kind = if access.directory { "directory" } else { "file" };
-    let shown = path.display();
+/// Who else could change `path`, of which the system says this.
+pub(crate) fn stranger(path: &Path, access: Access, me: Me) -> Option<Stranger> {
     // Only root can put something into /etc, so what is there is trusted although its owner cannot be told.
     let is_roots = access.uid == 0 || (me.unknown == Some(access.uid) && path.starts_with(SYSTEM_DIRECTORY));
     if access.uid != me.uid && !is_roots {
-        let message = format!(
-            "this {kind} belongs to user {}, and you are user {}; {WHY}",
-            access.uid, me.uid
-        );
-        return Some((message, format!("make it yours: sudo chown {} '{shown}'", me.uid)));
+        return Some(Stranger::Owner(access.uid));
     }
-    if access.directory && access.mode & STICKY != 0 {
-        return None;
-    }
-    let own_group = me.has_private_group && access.gid == me.uid;
-    let who = if access.mode & OTHERS_WRITE != 0 {
-        "every user of this machine".to_owned()
-    } else if access.mode & GROUP_WRITES != 0 && !own_group && access.gid != 0 {
-        format!("every member of group {}", access.gid)
+    // What is in a sticky directory is safe there if it is ours or root's, and that is asked of each thing on the way.
+    if access.kind == Kind::Link || (access.kind == Kind::Directory && access.mode & STICKY != 0) {
+        None
+    } else if access.mode & OTHERS_WRITE != 0 {
+        Some(Stranger::Everybody)
+    } else if access.mode & GROUP_WRITES != 0 && me.private_group != Some(access.gid) && access.gid != 0 {
+        Some(Stranger::Group(access.gid))
     } else {
-        return None;
-    };
-    let message = format!("{who} can write to this {kind}; {WHY}");
-    Some((message, format!("take that away: chmod go-w '{shown}'")))
+        None
+    }
+}
+
+/// What strangers could change on the way to `path`: each directory in which a name is looked up, `path` itself if it is one,
+/// and each link that is followed.
+///
+/// # Errors
+/// What the system says when the way does not lead anywhere.
+pub(crate) fn strangers_on_the_way(path: &Path, me: Me) -> io::Result<Vec<(PathBuf, Access, Stranger)>> {
+    let path = std::path::absolute(path)?;
+    // A link there is root's word, wherever it leads.
+    let is_roots = path.starts_with(SYSTEM_DIRECTORY);
+    Ok(judge(way(&path)?, is_roots, me))
+}
+
+fn judge(way: Vec<(PathBuf, Access)>, is_roots: bool, me: Me) -> Vec<(PathBuf, Access, Stranger)> {
+    let last = way.iter().rposition(|(_, access)| access.kind == Kind::Directory);
+    let found = way.into_iter().enumerate().filter_map(|(index, (place, access))| {
+        // A namespace that does not know root cannot tell whose /home is. What lies nearest must be known to be ours.
+        let is_roots = me.unknown == Some(access.uid) && (is_roots || Some(index) != last);
+        let access = Access {
+            uid: if is_roots { 0 } else { access.uid },
+            ..access
+        };
+        let stranger = stranger(&place, access, me)?;
+        Some((place, access, stranger))
+    });
+    found.collect()
+}
+
+fn way(path: &Path) -> io::Result<Vec<(PathBuf, Access)>> {
+    let mut at = PathBuf::from("/");
+    let mut way = vec![(at.clone(), Access::of(&at.symlink_metadata()?))];
+    let mut ahead = names_reversed(path);
+    let mut links = 0;
+    while let Some(name) = ahead.pop() {
+        if name == ".." {
+            at.pop();
+            continue;
+        }
+        let next = at.join(name);
+        let access = Access::of(&next.symlink_metadata()?);
+        match access.kind {
+            Kind::File => at = next,
+            Kind::Directory => {
+                at.clone_from(&next);
+                way.push((next, access));
+            }
+            Kind::Link => {
+                links += 1;
+                if links > MOST_LINKS {
+                    return Err(rustix::io::Errno::LOOP.into());
+                }
+                let target = next.read_link()?;
+                if target.is_absolute() {
+                    at = PathBuf::from("/");
+                }
+                ahead.extend(names_reversed(&target));
+                way.push((next, access));
+            }
+        }
+    }
+    Ok(way)
+}
+
+/// The names in a path, the last one first.
+fn names_reversed(path: &Path) -> Vec<OsString> {
+    let names = path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        Component::Prefix(_) | Component::RootDir | Component::CurDir => None,
+    });
+    let mut names: Vec<OsString> = names.collect();
+    names.reverse();
+    names
+}
+
+/// Why `path` cannot be trusted, and what to do about it.
+pub(super) fn distrust(path: &Path, access: Access, me: Me) -> Option<(String, String)> {
+    stranger(path, access, me).map(|stranger| explain(path, access, stranger, me))
+}
+
+/// What is to be said about something that a stranger could change, and what to do about it.
+pub(super) fn explain(path: &Path, access: Access, stranger: Stranger, me: Me) -> (String, String) {
+    const WHY: &str = "whoever changes it decides where your AWS credentials go";
+    let (kind, shown) = (access.kind.name(), path.display());
+    let sudo = if access.uid == me.uid { "" } else { "sudo " };
+    let take_away = format!("take that away: {sudo}chmod go-w '{shown}'");
+    match stranger {
+        Stranger::Owner(uid) => {
+            let message = format!("this {kind} belongs to user {uid}, and you are user {}; {WHY}", me.uid);
+            (message, format!("make it yours: sudo chown -h {} '{shown}'", me.uid))
+        }
+        Stranger::Group(gid) => (
+            format!("every member of group {gid} can write to this {kind}; {WHY}"),
+            take_away,
+        ),
+        Stranger::Everybody => (
+            format!("every user of this machine can write to this {kind}; {WHY}"),
+            take_away,
+        ),
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn verdict(directory: bool, uid: u32, gid: u32, mode: u32, has_private_group: bool) -> Option<String> {
-        let access = Access {
-            directory,
-            uid,
-            gid,
-            mode,
-        };
-        let me = Me {
-            uid: 1000,
-            has_private_group,
-            unknown: None,
-        };
-        distrust(Path::new("config.toml"), access, me).map(|(message, hint)| format!("{message} / {hint}"))
-    }
-
-    #[test]
-    fn only_oneself_and_root_are_trusted() {
-        assert_eq!(verdict(false, 1000, 100, 0o644, true), None);
-        assert_eq!(verdict(false, 0, 0, 0o644, true), None);
-        assert_eq!(verdict(true, 1000, 100, 0o755, true), None);
-        let other = verdict(false, 1001, 1000, 0o600, true).unwrap();
-        assert!(
-            other.contains("belongs to user 1001") && other.contains("chown 1000 'config.toml'"),
-            "{other}"
-        );
-        let other = verdict(true, 1001, 1000, 0o1700, true).unwrap();
-        assert!(other.contains("this directory belongs to user 1001"), "{other}");
-    }
-
-    #[test]
-    fn in_a_namespace_without_root_only_etc_is_trusted_to_be_roots() {
-        let me = Me {
-            uid: 1000,
-            has_private_group: true,
-            unknown: Some(65534),
-        };
-        let verdict = |path: &str, uid, mode| {
-            let access = Access {
-                directory: false,
-                uid,
-                gid: 65534,
-                mode,
-            };
-            distrust(Path::new(path), access, me)
-        };
-        assert_eq!(verdict("/etc/autossm/config.toml", 65534, 0o644), None);
-        assert!(verdict("/etc/autossm/config.toml", 65534, 0o664).is_some());
-        assert!(verdict("/etc/autossm/config.toml", 1001, 0o644).is_some());
-        assert!(verdict("/home/ada/.config/autossm/config.toml", 65534, 0o644).is_some());
-        assert!(is_without_root("      1000       1000          1\n"));
-        assert!(!is_without_root("         0          0 4294967295\n"));
-        assert!(
-            !is_without_root("0 100000 65536\n1000 0 1\n"),
-            "root under another number"
-        );
-        assert!(!is_without_root(""));
-    }
-
-    #[test]
-    fn nobody_else_may_write() {
-        for directory in [false, true] {
-            let all = verdict(directory, 1000, 1000, 0o666, true).unwrap();
-            assert!(all.contains("every user") && all.contains("chmod go-w"), "{all}");
-            let group = verdict(directory, 1000, 100, 0o664, true).unwrap();
-            assert!(group.contains("every member of group 100"), "{group}");
-        }
-    }
-
-    #[test]
-    fn a_group_of_ones_own_is_oneself() {
-        assert_eq!(verdict(false, 1000, 1000, 0o664, true), None);
-        assert!(verdict(false, 1000, 1000, 0o664, false).is_some());
-    }
-
-    #[test]
-    fn in_a_sticky_directory_a_file_cannot_be_replaced() {
-        assert_eq!(verdict(true, 0, 0, 0o1777, true), None);
-        assert!(verdict(false, 1000, 1000, 0o1666, true).is_some());
-    }
-
-    #[test]
-    fn the_group_file_says_who_is_in_a_group() {
-        let groups = "root:x:0:\nada:x:1000:\nbob:x:1001:bob\nteam:x:1002:ada,bob\nnonsense\n";
-        assert!(is_private(groups, 1000));
-        assert!(is_private(groups, 1001));
-        assert!(!is_private(groups, 1002));
-        assert!(is_private(groups, 7), "a group nobody lists");
-        assert!(is_private("", 1000));
-    }
-}
+#[path = "trust_tests.rs"]
+mod tests;

@@ -34,9 +34,10 @@ pub(super) fn validate(file: &File, environment: &Environment, problems: &mut Pr
         backoff: merge_backoff(&Backoff::default(), &file.defaults.backoff, problems),
     };
     check_names(&file.sessions, problems);
+    check_taken_over(&file.sessions, problems);
     if file.sessions.is_empty() && !file.has_defaults && problems.is_empty() {
         let hint = "add [session.NAME] with target and forward, or [defaults] for `autossm proxy` alone".to_owned();
-        problems.add(&Span::default(), "session", "there is no session", Some(hint));
+        problems.add(&Span::default(), "session", "there is no session", hint);
     }
     let mut places = Vec::new();
     let mut sessions = Vec::with_capacity(file.sessions.len());
@@ -97,7 +98,7 @@ fn check_session(
         let message = "this cannot name a session";
         let hint =
             format!("use up to {LONGEST_NAME} letters, digits, `-`, `_` and `.`, first a letter, a digit or `_`");
-        problems.add(&name.at, &name.path, message, Some(hint));
+        problems.add(&name.at, &name.path, message, hint);
     }
     let target = session.target.as_ref();
     if let Some(target) = target
@@ -113,7 +114,7 @@ fn check_session(
         && !id.value.bytes().all(|byte| byte.is_ascii_graphic())
     {
         let hint = "`autossm sessions` lists them".to_owned();
-        problems.add(&id.at, &id.path, "this is no session's id", Some(hint));
+        problems.add(&id.at, &id.path, "this is no session's id", hint);
     }
     let common = &session.common;
     check_common(common, problems);
@@ -128,7 +129,7 @@ fn check_session(
             &shell.at,
             &shell.path,
             "a session has a forward or a shell, not both",
-            Some(hint),
+            hint,
         );
     }
     let mut protocol = merge_protocol(common, defaults, problems);
@@ -136,7 +137,7 @@ fn check_session(
     protocol.once = protocol.adopt.is_some();
     if shell.is_some() {
         protocol.purpose = Purpose::Shell;
-        if common.on_end.is_none() && defaults.on_end.is_none() {
+        if protocol.on_end == OnEnd::Auto {
             // Whoever attaches next gets the next one: a shell that idled out is not started again and again.
             protocol.on_end = OnEnd::Dormant;
         }
@@ -184,6 +185,24 @@ fn check_names(sessions: &[Session], problems: &mut Problems) {
     }
 }
 
+/// Two that want one session take it from each other.
+fn check_taken_over(sessions: &[Session], problems: &mut Problems) {
+    for (index, session) in sessions.iter().enumerate() {
+        let Some(id) = &session.session_id else {
+            continue;
+        };
+        let mut earlier = sessions
+            .iter()
+            .take(index)
+            .filter_map(|session| session.session_id.as_ref());
+        if let Some(earlier) = earlier.find(|earlier| earlier.value == id.value) {
+            let message = "another session here takes over the same one".to_owned();
+            let hint = "leave one of them out".to_owned();
+            problems.clash(&id.at, &id.path, message, &earlier.at, hint);
+        }
+    }
+}
+
 fn check_common(common: &Common, problems: &mut Problems) {
     if let Some(profile) = &common.profile {
         check_text(profile, LONGEST_WORD, problems);
@@ -218,7 +237,7 @@ fn check_text(entry: &Entry<String>, longest: usize, problems: &mut Problems) ->
     } else {
         return true;
     };
-    problems.add(&entry.at, &entry.path, message, Some(hint.to_owned()));
+    problems.add(&entry.at, &entry.path, message, hint);
     false
 }
 
@@ -237,7 +256,12 @@ fn check_forward(
                 if !allowed && !place.is_local() {
                     let message = format!("other machines could connect to {place}");
                     let hint = "listen on localhost, or add allow_remote_clients = true to forward";
-                    problems.add(&entry.at, &entry.path, message, Some(hint.to_owned()));
+                    problems.add(&entry.at, &entry.path, message, hint);
+                }
+                if is_control_socket(&place, environment) {
+                    let message = "this is the daemon's own control socket";
+                    let hint = format!("write another name, such as \"unix:$XDG_RUNTIME_DIR/{session}.sock\"");
+                    problems.add(&entry.at, &entry.path, message, hint);
                 }
                 places.push(Place {
                     listen: place.clone(),
@@ -260,6 +284,15 @@ fn check_forward(
         allow_remote_clients: allowed,
         document: Document::PortForwarding,
     })
+}
+
+/// Whether it is the socket, or the lock beside it, of a daemon that is not given another place.
+fn is_control_socket(place: &Listen, environment: &Environment) -> bool {
+    let (Listen::Unix(path), Ok(socket)) = (place, environment.control_socket()) else {
+        return false;
+    };
+    let lock = socket.with_extension("sock.lock");
+    *path == socket || *path == lock
 }
 
 fn check_shell(shell: &Shell, problems: &mut Problems) -> ShellSettings {
@@ -299,7 +332,7 @@ fn check_host(host: &Entry<String>, problems: &mut Problems) {
         _ => "write a name or an address only, such as \"orders.internal\"".to_owned(),
     };
     let message = format!("`{}` is no name or address of a host", text.escape_debug());
-    problems.add(&host.at, &host.path, message, Some(hint));
+    problems.add(&host.at, &host.path, message, hint);
 }
 
 fn check_clashes(places: &[Place], problems: &mut Problems) {

@@ -179,7 +179,7 @@ const COMMON: &[Key] = &[
     },
     Key {
         name: "on_end",
-        about: "What follows when AWS has ended the session: restart; dormant: none until the next local connection; stop; auto: restart if it had local connections, else dormant.",
+        about: "What follows when AWS has ended the session: restart; dormant: none until the next local connection; stop; auto: restart if it had local connections, else (and for a shell) dormant.",
         value: Value::Word {
             words: || words(ON_END_WORDS),
             default: || default_word(ON_END_WORDS),
@@ -295,7 +295,7 @@ pub(super) const SPANS: &[Key] = &[
     span("wedged_after", "A session that resends one message for so long is started anew.", limits(1000, HOUR, false), |config| &mut config.wedged_after),
     maybe("session_timeout", "AWS ends a session after so long without input: attempts close up before it. Without it, what the account's preferences say if they may be read, else 20m.", limits(60_000, HOUR, false), |config| &mut config.session_timeout, "20m"),
     maybe("max_duration", "AWS ends a session so long after its start: attempts close up before it. Without it, what the account's preferences say if they may be read, else never.", limits(60_000, DAY, false), |config| &mut config.max_duration, "12h"),
-    maybe("idle_keepalive", "An idle session is sent something harmless this often, so that AWS does not end it. Without it, it is let go, as the account wants.", limits(1000, HOUR, false), |config| &mut config.idle_keepalive, "5m"),
+    maybe("idle_keepalive", "An idle session is sent something harmless this often, so that AWS does not end it; less than session_timeout (20m where that is not written). Without it, it is let go, as the account wants.", limits(1000, HOUR, false), |config| &mut config.idle_keepalive, "5m"),
 ];
 
 static BACKOFF: Keys = Keys {

@@ -215,7 +215,15 @@ impl Client {
     pub(super) async fn connect(&self) -> Result<UnixStream, ClientError> {
         loop {
             match UnixStream::connect(&self.path).await {
-                Ok(stream) => return Ok(stream),
+                Ok(stream) => {
+                    let uid = stream.peer_cred().map_err(|error| self.broken(error))?.uid();
+                    let own = rustix::process::geteuid().as_raw();
+                    if is_trusted(uid, own) {
+                        return Ok(stream);
+                    }
+                    let path = self.path.clone();
+                    return Err(ClientError::Stranger { path, uid, own });
+                }
                 // The daemon's queue is full; the question's own time limit ends this.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => tokio::time::sleep(QUEUE_PAUSE).await,
                 Err(error) => return Err(self.not_connected(error)),
@@ -272,6 +280,11 @@ impl Client {
     }
 }
 
+/// Whose daemon may be told what we want: it may be given targets, and what is typed.
+const fn is_trusted(peer: u32, own: u32) -> bool {
+    peer == own || peer == 0
+}
+
 /// As it is in a path.
 pub(super) const fn order_name(order: Order) -> &'static str {
     match order {
@@ -299,6 +312,12 @@ mod tests {
     use tokio::io::AsyncReadExt;
 
     use super::*;
+
+    #[test]
+    fn only_ones_own_daemon_or_roots_is_told_anything() {
+        assert!(is_trusted(1000, 1000) && is_trusted(0, 1000) && is_trusted(0, 0));
+        assert!(!is_trusted(1001, 1000) && !is_trusted(1000, 0));
+    }
 
     #[tokio::test]
     async fn only_a_question_that_was_never_sent_is_asked_again() {

@@ -20,6 +20,19 @@ pub enum ClientError {
         /// The control socket.
         path: PathBuf,
     },
+    /// Somebody else listens there.
+    #[error(
+        "the control socket {} belongs to user {uid}, not to you (user {own}): nothing was sent to it; \
+         another user could have put it there, look at its directory, or say where yours is with --socket PATH", .path.display()
+    )]
+    Stranger {
+        /// The control socket.
+        path: PathBuf,
+        /// Who listens.
+        uid: u32,
+        /// Who asks.
+        own: u32,
+    },
     /// There was no answer in time.
     #[error("the daemon at {} did not answer within {}", .path.display(), humantime::format_duration(*.after))]
     Timeout {

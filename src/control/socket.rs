@@ -10,6 +10,8 @@ use rustix::fs::{FlockOperation, Mode, fchmod, flock};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 use tokio::net::UnixListener;
 
+use crate::config::{Me, Stranger, strangers_on_the_way};
+
 /// Connections the kernel holds for us until they are accepted.
 const PENDING_CONNECTIONS: i32 = 128;
 
@@ -33,6 +35,19 @@ pub enum BindError {
         directory: PathBuf,
         /// What is wrong with it.
         reason: &'static str,
+    },
+    /// Others could put their own directory in the place of the socket's.
+    #[error(
+        "the control socket's directory {} is not safe: {} {reason}; change that, or give --socket PATH",
+        .directory.display(), .place.display()
+    )]
+    UnsafeWay {
+        /// The directory.
+        directory: PathBuf,
+        /// What others could change on the way to it.
+        place: PathBuf,
+        /// What is wrong with that.
+        reason: String,
     },
     /// Something that is no socket is there.
     #[error("{} is there and is no socket; remove it, or give --socket PATH", .path.display())]
@@ -131,11 +146,32 @@ fn prepare_directory(directory: &Path) -> Result<(), BindError> {
     } else if metadata.mode() & 0o022 != 0 {
         "can be written by others"
     } else {
-        return Ok(());
+        return safe_way(directory);
     };
     Err(BindError::UnsafeDirectory {
         directory: directory.to_owned(),
         reason,
+    })
+}
+
+/// A directory of one's own is of no use where others can put another in its place.
+fn safe_way(directory: &Path) -> Result<(), BindError> {
+    let strangers = strangers_on_the_way(directory, Me::from_process()).map_err(|source| BindError::System {
+        action: "look at the way to the control socket's directory",
+        path: directory.to_owned(),
+        source,
+    })?;
+    let Some((place, _, stranger)) = strangers.into_iter().next() else {
+        return Ok(());
+    };
+    Err(BindError::UnsafeWay {
+        directory: directory.to_owned(),
+        place,
+        reason: match stranger {
+            Stranger::Owner(uid) => format!("belongs to user {uid}"),
+            Stranger::Group(gid) => format!("can be written by every member of group {gid}"),
+            Stranger::Everybody => "can be written by every user of this machine".to_owned(),
+        },
     })
 }
 

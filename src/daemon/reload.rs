@@ -2,9 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::sync::oneshot;
+use tokio::task::JoinError;
+use tokio::time::timeout;
 
 use super::notices::Plan;
 use super::notify;
@@ -27,14 +30,29 @@ pub(super) enum Step {
     Ended(Asker, Box<Settings>, Changes),
 }
 
+/// Who reads for longer is left behind, so that later reloads find the way free.
+const READING: Duration = Duration::from_secs(10);
+
+async fn read_within<T: Send + 'static>(
+    limit: Duration,
+    read: impl FnOnce() -> Result<T, LoadError> + Send + 'static,
+) -> Result<Result<T, LoadError>, JoinError> {
+    match timeout(limit, tokio::task::spawn_blocking(read)).await {
+        Ok(read) => read,
+        Err(_) => Ok(Err(LoadError::Slow { after: limit })),
+    }
+}
+
 impl Daemon {
-    /// Reads the configuration beside the loop: a file on a network may take its time.
+    /// Reads the configuration beside the loop: a file on a network may take its time, or never come.
     pub(super) fn begin_reload(&mut self, asker: Asker) {
         notify::reloading();
         let (path, environment) = (self.options.config.clone(), self.options.environment.clone());
-        self.reloading.spawn_blocking(move || {
-            let loaded = config::load(path.as_deref(), &environment).map(Box::new);
-            Happening::Reload(Step::Loaded(asker, loaded))
+        self.reloading.spawn(async move {
+            match read_within(READING, move || config::load(path.as_deref(), &environment)).await {
+                Ok(loaded) => Happening::Reload(Step::Loaded(asker, loaded.map(Box::new))),
+                Err(failed) => Happening::ReloadFailed(failed),
+            }
         });
     }
 
@@ -98,32 +116,36 @@ impl Daemon {
             self.board.announce(Event::Added { session: name.clone() });
         }
         self.registry.replace(entries);
-        self.follow_log_settings(&settings);
+        let log = self.follow_log_settings(&settings);
         self.desktop.follow(Plan::of(&settings));
         self.settings = settings;
-        let summary = summary(changes);
+        let summary = summary(changes, &log);
         tracing::info!(name: "reloaded", "configuration reloaded: {summary}");
         let status = self.registry.reloaded(true, &summary);
         answer(asker, Ok(status));
         self.notify_ready();
     }
 
-    fn follow_log_settings(&self, settings: &Settings) {
+    /// Says what became of the changes of `[log]`.
+    fn follow_log_settings(&self, settings: &Settings) -> Vec<String> {
         let (old, new) = (self.settings.log, settings.log);
+        let mut became = Vec::new();
         // A level given on the command line, or since then by hand, is changed by a change of the file only.
-        if old.level != new.level
-            && let Err(error) = self.options.log.set_level(new.level.as_str())
-        {
-            tracing::warn!("the log level stays as it is: {error}");
+        if old.level != new.level {
+            became.push(match self.options.log.set_level(new.level.as_str()) {
+                Ok(()) => format!("log level now {}", new.level.as_str()),
+                Err(error) => format!("log level as before: {error}"),
+            });
         }
         if old.format != new.format {
-            tracing::warn!("the log's format changes when autossm is started again");
+            became.push("log format as before until autossm is started again".to_owned());
         }
+        became
     }
 }
 
-/// `1 added, 2 removed, 1 restarted, 16 unchanged`.
-fn summary(changes: &Changes) -> String {
+/// `1 added, 2 removed, 1 restarted, 16 unchanged`, and what became of the log.
+fn summary(changes: &Changes, log: &[String]) -> String {
     let counts = [
         (changes.added.len(), "added"),
         (changes.removed.len(), "removed"),
@@ -136,7 +158,7 @@ fn summary(changes: &Changes) -> String {
         .filter(|(count, word)| *count > 0 || *word == "unchanged")
         .map(|(count, word)| format!("{count} {word}"))
         .collect();
-    words.join(", ")
+    [words.as_slice(), log].concat().join(", ")
 }
 
 fn answer(asker: Asker, answer: ReloadAnswer) {
@@ -163,14 +185,31 @@ fn error_chain(error: &dyn std::error::Error) -> String {
 mod tests {
     use super::*;
 
+    #[tokio::test]
+    async fn reading_that_never_ends_is_left_behind() {
+        let (release, never) = std::sync::mpsc::channel::<()>();
+        let limit = Duration::from_millis(1);
+        let read = read_within(limit, move || {
+            let released = never.recv();
+            assert!(released.is_err(), "nobody sends");
+            Ok(())
+        });
+        let said = read.await.unwrap().unwrap_err().to_string();
+        assert!(said.contains("could not be read within 1ms"), "{said}");
+        drop(release);
+    }
+
     #[test]
     fn the_summary_says_what_changed_and_always_what_did_not() {
         let names = |count| vec![String::new(); count];
         let mut changes = Changes::default();
-        assert_eq!(summary(&changes), "0 unchanged");
+        assert_eq!(summary(&changes, &[]), "0 unchanged");
         changes.added = names(1);
         changes.restarted = names(2);
         changes.unchanged = names(17);
-        assert_eq!(summary(&changes), "1 added, 2 restarted, 17 unchanged");
+        assert_eq!(summary(&changes, &[]), "1 added, 2 restarted, 17 unchanged");
+        let log = ["log level now debug".to_owned()];
+        let said = summary(&changes, &log);
+        assert_eq!(said, "1 added, 2 restarted, 17 unchanged, log level now debug");
     }
 }

@@ -122,11 +122,23 @@ async fn reload() {
     std::fs::remove_file(daemon.directory().join("config.toml")).unwrap();
     transcript.say("No file at all.");
     transcript.run("reload").await;
+    transcript.say("A pipe that nobody writes to.");
+    let file = daemon.directory().join("config.toml");
+    let mode = rustix::fs::Mode::from_raw_mode(0o600);
+    rustix::fs::mknodat(rustix::fs::CWD, &file, rustix::fs::FileType::Fifo, mode, 0).unwrap();
+    let ended = transcript.run("reload").await;
+    assert_eq!(ended.code, Some(78));
+    std::fs::remove_file(&file).unwrap();
     daemon.write_config(&text).unwrap();
     transcript.say("And right again.");
     transcript.run("reload").await;
     transcript.run("wait demo --for up").await;
     transcript.run("status").await;
+    transcript.say("What is logged, and how.");
+    let log = "[log]\nlevel = \"debug\"\nformat = \"json\"\n";
+    daemon.write_config(&format!("{log}{text}")).unwrap();
+    transcript.run("reload").await;
+    transcript.run("log-level").await;
     transcript.check("reload");
 }
 

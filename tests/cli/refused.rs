@@ -1,11 +1,13 @@
 //! Commands without a daemon, wrong usage, and daemons that cannot be.
 
-use std::os::unix::fs::{PermissionsExt, symlink};
+use std::os::unix::fs::{PermissionsExt, chown, symlink};
+use std::os::unix::net::UnixStream;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use crate::support::daemon::{Daemon, config};
+use crate::support::daemon::{Daemon, PATIENCE, config};
 use crate::support::skipped;
 use crate::transcript::Transcript;
 use crate::{attached, program};
@@ -36,6 +38,86 @@ async fn no_daemon() {
         assert_eq!(ended.code, Some(3), "{command}");
     }
     transcript.check("no-daemon");
+}
+
+#[tokio::test]
+async fn check() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    let mut transcript = Transcript::without_daemon(directory.path());
+    let text = config(
+        "http://127.0.0.1:9",
+        80,
+        "on_exit = \"terminate\"\n[session.build]\ntarget = \"i-0\"\nshell = {}\n",
+    );
+    std::fs::create_dir_all(path(".config/autossm/config.d")).unwrap();
+    std::fs::write(path(".config/autossm/config.toml"), text).unwrap();
+    std::fs::write(
+        path(".config/autossm/config.d/a.toml"),
+        "[defaults]\nregion = \"eu-west-1\"\n",
+    )
+    .unwrap();
+    let ended = transcript.run("check").await;
+    assert_eq!(ended.code, Some(0));
+    transcript.say("Problems in two files, one of them open to everybody.");
+    let wrong = "[defaults]\nregion = \"Ireland\"\ntimings = { ping_timeout = 5 }\n[sesion.b]\nshell = { lines = 3 }\n";
+    std::fs::write(path(".config/autossm/config.d/a.toml"), wrong).unwrap();
+    std::fs::write(
+        path(".config/autossm/config.d/b.toml"),
+        "[session.demo]\ntarget = \"i-0\"\nshell = {}\n",
+    )
+    .unwrap();
+    std::fs::set_permissions(
+        path(".config/autossm/config.d/b.toml"),
+        PermissionsExt::from_mode(0o666),
+    )
+    .unwrap();
+    let ended = transcript.run("check").await;
+    assert_eq!(ended.code, Some(78));
+    transcript.say("A file that is not there, and no file at all.");
+    let ended = transcript
+        .run(&format!("check --config {}/other.toml", directory.path().display()))
+        .await;
+    assert_eq!(ended.code, Some(78));
+    std::fs::remove_dir_all(path(".config")).unwrap();
+    let ended = transcript.run("check").await;
+    assert_eq!(ended.code, Some(78));
+    transcript.check("check");
+}
+
+#[test]
+fn the_schema_is_the_committed_one() {
+    let output = Command::new(program()).args(["check", "--schema"]).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let committed = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/autossm.schema.json");
+    assert_eq!(
+        String::from_utf8(output.stdout).unwrap(),
+        std::fs::read_to_string(committed).unwrap()
+    );
+}
+
+#[tokio::test]
+async fn no_place_for_the_control_socket() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut transcript = Transcript::without_daemon(directory.path());
+    std::fs::write(
+        directory.path().join("config.toml"),
+        config("http://127.0.0.1:9", 80, ""),
+    )
+    .unwrap();
+    let run = format!("run --config {}/config.toml", directory.path().display());
+    transcript.unset("XDG_RUNTIME_DIR");
+    for command in ["status", "wait demo --for up", &run] {
+        let ended = transcript.run(command).await;
+        assert_eq!(ended.code, Some(69), "{command}");
+    }
+    transcript.say("XDG_RUNTIME_DIR=run");
+    transcript.set("XDG_RUNTIME_DIR", Path::new("run"));
+    for command in ["status", &run] {
+        let ended = transcript.run(command).await;
+        assert_eq!(ended.code, Some(69), "{command}");
+    }
+    transcript.check("no-place");
 }
 
 #[tokio::test]
@@ -84,6 +166,11 @@ async fn daemons_that_cannot_be() {
     symlink(path("open"), path("link")).unwrap();
     std::fs::write(path("file"), "").unwrap();
     for socket in ["open/control.sock", "link/control.sock", "file"] {
+        let ended = transcript.run(&run(socket)).await;
+        assert_eq!(ended.code, Some(69), "{socket}");
+    }
+    transcript.say("A directory of one's own that others can replace.");
+    for socket in ["open/own/control.sock", "link/own/control.sock"] {
         let ended = transcript.run(&run(socket)).await;
         assert_eq!(ended.code, Some(69), "{socket}");
     }
@@ -139,6 +226,51 @@ async fn another_user() {
         daemon.log()
     );
     assert_eq!(daemon.session().await.unwrap().figures.drops, 0);
+}
+
+/// Who has put his own socket where ours would be is told nothing.
+#[tokio::test]
+async fn a_daemon_of_another_user() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = |name: &str| directory.path().join(name);
+    std::fs::write(path("config.toml"), config("http://127.0.0.1:9", 80, "")).unwrap();
+    let theirs = ["", "config.toml"].map(|name| chown(path(name), Some(NOBODY), Some(NOBODY)));
+    let mut command = Command::new(program());
+    command.uid(NOBODY).gid(NOBODY).env_clear().current_dir("/");
+    let reaches =
+        theirs.iter().all(Result::is_ok) && command.arg("--version").output().is_ok_and(|it| it.status.success());
+    if !reaches {
+        skipped("this needs to run a program as another user");
+        return;
+    }
+    let mut daemon = tokio::process::Command::new(program())
+        .uid(NOBODY)
+        .gid(NOBODY)
+        .env_clear()
+        .args(["run", "--config"])
+        .arg(path("config.toml"))
+        .arg("--socket")
+        .arg(path("control.sock"))
+        .stderr(std::process::Stdio::null())
+        .kill_on_drop(true)
+        .spawn()
+        .unwrap();
+    let mut looks = tokio::time::interval(Duration::from_millis(20));
+    let listens = async {
+        while UnixStream::connect(path("control.sock")).is_err() {
+            looks.tick().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, listens).await.unwrap();
+    let mut transcript = Transcript::without_daemon(directory.path());
+    for command in ["status", "stop demo"] {
+        let ended = transcript
+            .run(&format!("{command} --socket {}", path("control.sock").display()))
+            .await;
+        assert_eq!(ended.code, Some(69), "{command}");
+    }
+    daemon.kill().await.unwrap();
+    transcript.check("a-daemon-of-another-user");
 }
 
 /// As under a unit with `PrivateUsers=yes`: other users have no number of their own in there, and ours is what it was.

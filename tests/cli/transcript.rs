@@ -50,6 +50,11 @@ impl Transcript {
         self.environment.push((name.to_owned(), value.to_owned()));
     }
 
+    /// Takes a variable away from the commands.
+    pub(crate) fn unset(&mut self, name: &str) {
+        self.environment.retain(|(known, _)| known != name);
+    }
+
     /// Writes `name` for `text`.
     pub(crate) fn name(&mut self, text: &str, name: &'static str) {
         self.names.push((text.to_owned(), name));

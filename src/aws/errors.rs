@@ -9,7 +9,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ssm::config::http::HttpResponse;
 use aws_sdk_ssm::error::{ConnectorError, ProvideErrorMetadata, SdkError};
 
-use super::http::NotAws;
+use super::http::{NotAws, UnusableProxy};
 use super::process::HelperError;
 use super::remedy::Whose;
 use crate::transport::{
@@ -233,6 +233,9 @@ fn in_chain<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<
 
 /// What a proxy does not want, by the words of the SDK's client.
 fn proxy_failure(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(unusable) = in_chain::<UnusableProxy>(error) {
+        return Some(unusable.to_string());
+    }
     let text = root_cause(error);
     if text.contains(PROXY_WANTS_PASSWORD) {
         Some(format!("the proxy: {}", password_wanted(false)))

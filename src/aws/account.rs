@@ -233,15 +233,15 @@ impl Account {
         expiry(&ready.credentials).is_some_and(|expiry| self.setup.time.unix_now() < expiry)
     }
 
+    /// Nothing has failed yet, so nobody is told to log in: whoever waits for the network waits for this.
     fn still_waiting(&self) -> Failure {
         let whose = self.whose();
         Failure {
-            class: FailureClass::Credentials,
+            class: FailureClass::Network,
             text: format!(
-                "no credentials yet{}: {} does not answer, going on to wait; {}",
+                "no credentials yet{}: {} does not answer, going on to wait",
                 whose.for_profile(),
-                whose.source(),
-                whose.remedy()
+                whose.source()
             ),
         }
     }

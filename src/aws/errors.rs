@@ -21,6 +21,8 @@ const MESSAGE_LIMIT: usize = 300;
 /// What the SDK's client says of a proxy that wants to know who asks; it has no type for it.
 const PROXY_WANTS_PASSWORD: &str = "proxy authorization required";
 const PROXY_REFUSES: &str = "tunnel error: unsuccessful";
+/// What the SDK says when an operation has had its time, for which it has no public type either.
+const OPERATION_TIMEOUT: &str = "operation timeout ";
 
 /// The calls, by the name of their permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +159,7 @@ fn class_of_credentials(error: &CredentialsError) -> FailureClass {
         }
         CredentialsError::ProviderTimedOut(_) => FailureClass::Network,
         CredentialsError::ProviderError(_) | CredentialsError::Unhandled(_) | _ => {
-            if in_chain::<ConnectorError>(error).is_some_and(is_silence) {
+            if in_chain::<ConnectorError>(error).is_some_and(is_silence) || is_operation_timeout(error) {
                 FailureClass::Network
             } else {
                 FailureClass::Credentials
@@ -221,6 +223,11 @@ fn is_silence(error: &ConnectorError) -> bool {
     error.is_io() || error.is_timeout()
 }
 
+/// Whether nobody has answered in the time that an operation has.
+fn is_operation_timeout(error: &(dyn Error + 'static)) -> bool {
+    root_cause(error).starts_with(OPERATION_TIMEOUT)
+}
+
 /// Whole seconds; the other form, a date, is not used by AWS.
 fn retry_after(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(text.trim().parse().ok()?))
@@ -250,6 +257,7 @@ fn proxy_failure(error: &(dyn Error + 'static)) -> Option<String> {
 fn cause(error: &(dyn Error + 'static)) -> String {
     certificate_failure(error)
         .or_else(|| proxy_failure(error))
+        .or_else(|| is_operation_timeout(error).then(|| "no answer in time".to_owned()))
         .unwrap_or_else(|| root_cause(error))
 }
 

@@ -56,6 +56,8 @@ pub(super) struct Account {
     pub(super) chances: watch::Sender<u64>,
     wishes: Mutex<Wishes>,
     wake: Notify,
+    /// Somebody was told to wait on, and tries again when there are credentials.
+    pub(super) waited_for: AtomicBool,
     /// Credentials that AWS refused are tried once more.
     pub(super) probing: AtomicBool,
     /// Whose turn it is to call.
@@ -128,6 +130,7 @@ impl Account {
             chances: watch::Sender::new(0),
             wishes: Mutex::new(Wishes::default()),
             wake: Notify::new(),
+            waited_for: AtomicBool::new(false),
             probing: AtomicBool::new(false),
             turns: Turns::new(clock),
             preferences: tokio::sync::Mutex::default(),
@@ -156,10 +159,18 @@ impl Account {
             Held::Ready(_) | Held::Nothing => {}
         }
         self.wish(|wishes| wishes.asked = true);
-        let answered = timeout(PATIENCE, news.changed()).await;
-        let latest = news.borrow().clone();
+        let mut is_answered = timeout(PATIENCE, news.changed()).await.is_ok();
+        if !is_answered {
+            // Before the last look: what comes after it finds the mark.
+            self.waited_for.store(true, Ordering::SeqCst);
+        }
+        let latest = {
+            let latest = news.borrow_and_update();
+            is_answered |= latest.has_changed();
+            latest.clone()
+        };
         match latest {
-            Held::Ready(ready) if answered.is_ok() || self.is_valid(&ready) => Ok(ready),
+            Held::Ready(ready) if is_answered || self.is_valid(&ready) => Ok(ready),
             Held::Refused(failure) => Err(failure),
             Held::Ready(_) | Held::Nothing => Err(self.still_waiting()),
         }

@@ -27,14 +27,7 @@ const OWN_REFERENCES: usize = 2;
 
 /// Keeps this account until it is dropped.
 pub(super) async fn keep(account: Arc<Account>) {
-    let mut keeper = Keeper {
-        watched: Watched::of_process(),
-        account,
-        gate: Gate::default(),
-        asked: false,
-        stamp: None,
-        told: None,
-    };
+    let mut keeper = Keeper::new(account);
     loop {
         let waiting = keeper.gate.is_shut();
         tokio::select! {
@@ -67,6 +60,17 @@ enum Why {
 }
 
 impl Keeper {
+    fn new(account: Arc<Account>) -> Self {
+        Self {
+            watched: Watched::of_process(),
+            account,
+            gate: Gate::default(),
+            asked: false,
+            stamp: None,
+            told: None,
+        }
+    }
+
     async fn turn(&mut self) {
         let wishes = self.account.take_wishes();
         self.asked |= wishes.asked;
@@ -179,7 +183,8 @@ impl Keeper {
     }
 
     fn open(&mut self) {
-        if self.gate.open() {
+        let is_waited_for = self.account.waited_for.swap(false, Ordering::SeqCst);
+        if self.gate.open() | is_waited_for {
             if self.told.take().is_some() {
                 let profile = &self.account.key.profile;
                 tracing::info!(profile, "credentials are there again, all sessions go on");
@@ -236,3 +241,7 @@ fn internal(text: &str) -> Failure {
         text: text.to_owned(),
     }
 }
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;

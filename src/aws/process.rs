@@ -26,6 +26,15 @@ const LONGEST_OUTPUT: u64 = 64 << 10;
 /// Of what the program complains about, so many characters are shown.
 const LONGEST_COMPLAINT: usize = 200;
 
+/// The variables of this process that are themselves credentials. A helper gives credentials and is given none; the
+/// rest it needs, above all the way to the network.
+const KEYS: [&str; 4] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+];
+
 /// Runs the program of one profile. Dropping the future kills it with all it has started.
 pub(super) struct ProcessCredentials {
     command: String,
@@ -116,7 +125,11 @@ struct Helper {
 
 impl Helper {
     fn start(command: &str) -> Result<Self, HelperError> {
-        let child = Command::new("sh")
+        let mut shell = Command::new("sh");
+        for name in KEYS {
+            shell.env_remove(name);
+        }
+        let child = shell
             .args(["-c", command])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -16,7 +16,7 @@ use super::preferences::Remembered;
 use super::remedy::Whose;
 use super::stamp::Stamp;
 use super::turns::Turns;
-use crate::config::SessionSettings;
+use crate::config::{Defaults, SessionSettings};
 
 /// Credentials with less time left than this are fetched anew.
 const REFRESH_BEFORE: Duration = Duration::from_secs(60);
@@ -39,6 +39,14 @@ impl AccountKey {
             profile: session.profile.clone(),
             region: session.region.clone(),
             endpoint_url: session.endpoint_url.clone(),
+        }
+    }
+
+    pub(super) fn of_defaults(defaults: &Defaults) -> Self {
+        Self {
+            profile: defaults.profile.clone(),
+            region: defaults.region.clone(),
+            endpoint_url: defaults.endpoint_url.clone(),
         }
     }
 }

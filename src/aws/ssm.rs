@@ -25,7 +25,7 @@ use super::targets::Target;
 use super::time::ServiceTime;
 use super::{Call, ControlPlane, LoginNews, Wait};
 use crate::clock::Clock;
-use crate::config::{Document, ForwardSettings, Listen, SessionSettings};
+use crate::config::{Defaults, Document, ForwardSettings, Listen, SessionSettings};
 use crate::transport::{Proxies, Roots, UpgradeSigner};
 
 /// Bytes of a SessionId, with room.
@@ -79,6 +79,11 @@ impl ControlPlanes {
     /// Looks at the account of a session, for a person.
     pub fn inspect(&self, session: &SessionSettings) -> Inspection {
         Inspection::new(AccountKey::of(session), self.setup.clone())
+    }
+
+    /// Looks at the account that a session on demand has by default, for a person.
+    pub fn inspect_defaults(&self, defaults: &Defaults) -> Inspection {
+        Inspection::new(AccountKey::of_defaults(defaults), self.setup.clone())
     }
 
     /// The network has changed: connections made before it may be dead without a word, so the next calls make new ones.

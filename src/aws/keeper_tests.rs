@@ -1,5 +1,7 @@
 //! What the keeper tells those who wait.
 
+use tokio::time::sleep;
+
 use super::super::account::AccountKey;
 use super::super::load::Setup;
 use super::*;
@@ -44,4 +46,39 @@ async fn credentials_that_nobody_had_to_wait_for_are_no_news() {
     tokio::time::pause();
     keeper.take(loaded, credentials, stamp, Why::Needed);
     assert!(timeout(Duration::from_secs(1), news.next()).await.is_err());
+}
+
+/// Longer than anybody who may come again is waited for.
+const LONG: Duration = Duration::from_secs(LOOK_FOR_USERS.as_secs() * (LOOKS_WITHOUT_USERS as u64 + 2));
+
+#[tokio::test(start_paused = true)]
+async fn an_account_nobody_uses_is_forgotten() {
+    let accounts = Accounts::default();
+    let mut keepers = JoinSet::new();
+    let session = |keepers: &mut JoinSet<()>| {
+        accounts.get(
+            key(),
+            |key| Account::new(key, Setup::plain()),
+            |account| {
+                keepers.spawn(keep(Arc::clone(account), accounts.clone()));
+            },
+        )
+    };
+    let (first, second) = (session(&mut keepers), session(&mut keepers));
+    assert!(Arc::ptr_eq(&first, &second));
+    drop(first);
+    sleep(LONG).await;
+    assert_eq!(accounts.all().len(), 1, "somebody uses it");
+    drop(second);
+    sleep(LOOK_FOR_USERS * 2).await;
+    assert_eq!(accounts.all().len(), 1, "somebody may come again");
+    let third = session(&mut keepers);
+    sleep(LONG).await;
+    drop(third);
+    sleep(LONG).await;
+    assert!(accounts.all().is_empty(), "it is there for ever");
+    assert!(keepers.join_next().await.is_some(), "its task has ended");
+    // Who comes now has another one, which is kept.
+    let _late = session(&mut keepers);
+    assert_eq!((accounts.all().len(), keepers.len()), (1, 1));
 }

@@ -1,6 +1,7 @@
 //! AWS: the control plane's calls, credentials, signing, and the one envelope of waits.
 
 mod account;
+mod accounts;
 mod adoption;
 mod backoff;
 mod calls;

@@ -1,6 +1,5 @@
 //! The control plane on the AWS SDK.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +11,7 @@ use aws_sdk_ssm::error::ProvideErrorMetadata;
 use tokio::task::JoinSet;
 
 use super::account::{Account, AccountKey};
+use super::accounts::Accounts;
 use super::adoption::{self, Left};
 use super::calls::Calls;
 use super::errors::{self, Action};
@@ -36,8 +36,8 @@ const LONGEST_SESSION_ID: usize = 256;
 #[derive(Debug)]
 pub struct ControlPlanes {
     setup: Setup,
-    accounts: BTreeMap<AccountKey, Arc<Account>>,
-    /// One task for each account; they end with this value.
+    accounts: Accounts,
+    /// One task for each account; they end with it, and with this value.
     keepers: JoinSet<()>,
 }
 
@@ -51,7 +51,7 @@ impl ControlPlanes {
         };
         Self {
             setup,
-            accounts: BTreeMap::new(),
+            accounts: Accounts::default(),
             keepers: JoinSet::new(),
         }
     }
@@ -88,20 +88,19 @@ impl ControlPlanes {
 
     /// The network has changed: connections made before it may be dead without a word, so the next calls make new ones.
     pub fn renew(&self) {
-        for account in self.accounts.values() {
+        for account in self.accounts.all() {
             account.renew();
         }
     }
 
     fn account(&mut self, session: &SessionSettings) -> Arc<Account> {
-        let key = AccountKey::of(session);
-        if let Some(account) = self.accounts.get(&key) {
-            return Arc::clone(account);
-        }
-        let account = Arc::new(Account::new(key.clone(), self.setup.clone()));
-        self.keepers.spawn(keeper::keep(Arc::clone(&account)));
-        self.accounts.insert(key, Arc::clone(&account));
-        account
+        // Those of forgotten accounts have ended.
+        while self.keepers.try_join_next().is_some() {}
+        let make = |key| Account::new(key, self.setup.clone());
+        self.accounts.get(AccountKey::of(session), make, |account| {
+            self.keepers
+                .spawn(keeper::keep(Arc::clone(account), self.accounts.clone()));
+        })
     }
 }
 

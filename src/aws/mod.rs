@@ -6,6 +6,7 @@ mod adoption;
 mod backoff;
 mod calls;
 mod control_plane;
+mod endpoints;
 mod errors;
 mod gate;
 mod http;

@@ -59,6 +59,8 @@ const ADDED: &[(&str, &str)] = &[
     ("Almost the right choice", "on_exit = \"Terminated\""),
     ("An endpoint without a scheme", "endpoint_url = \"ssm.eu-west-1.amazonaws.com\""),
     ("An endpoint that anybody could listen to", "endpoint_url = \"http://ssm.eu-west-1.amazonaws.com\""),
+    ("An endpoint with a password", "endpoint_url = \"http://bob:canary@127.0.0.1:19100/\""),
+    ("An endpoint with a query", "endpoint_url = \"https://ssm.example.com/x?sig=canary\""),
     ("Nothing, in quotes", "reason = \"\""),
     ("A backslash too few", "reason = \"C:\\notes\""),
 ];

@@ -16,7 +16,7 @@ use super::preferences::Remembered;
 use super::remedy::Whose;
 use super::stamp::Stamp;
 use super::turns::Turns;
-use crate::config::SessionSettings;
+use crate::config::{Defaults, SessionSettings};
 
 /// Credentials with less time left than this are fetched anew.
 const REFRESH_BEFORE: Duration = Duration::from_secs(60);
@@ -41,6 +41,14 @@ impl AccountKey {
             endpoint_url: session.endpoint_url.clone(),
         }
     }
+
+    pub(super) fn of_defaults(defaults: &Defaults) -> Self {
+        Self {
+            profile: defaults.profile.clone(),
+            region: defaults.region.clone(),
+            endpoint_url: defaults.endpoint_url.clone(),
+        }
+    }
 }
 
 /// What the sessions of an account share. Nothing is read and nobody is asked before the first call.
@@ -56,6 +64,8 @@ pub(super) struct Account {
     pub(super) chances: watch::Sender<u64>,
     wishes: Mutex<Wishes>,
     wake: Notify,
+    /// Somebody was told to wait on, and tries again when there are credentials.
+    pub(super) waited_for: AtomicBool,
     /// Credentials that AWS refused are tried once more.
     pub(super) probing: AtomicBool,
     /// Whose turn it is to call.
@@ -128,6 +138,7 @@ impl Account {
             chances: watch::Sender::new(0),
             wishes: Mutex::new(Wishes::default()),
             wake: Notify::new(),
+            waited_for: AtomicBool::new(false),
             probing: AtomicBool::new(false),
             turns: Turns::new(clock),
             preferences: tokio::sync::Mutex::default(),
@@ -156,10 +167,18 @@ impl Account {
             Held::Ready(_) | Held::Nothing => {}
         }
         self.wish(|wishes| wishes.asked = true);
-        let answered = timeout(PATIENCE, news.changed()).await;
-        let latest = news.borrow().clone();
+        let mut is_answered = timeout(PATIENCE, news.changed()).await.is_ok();
+        if !is_answered {
+            // Before the last look: what comes after it finds the mark.
+            self.waited_for.store(true, Ordering::SeqCst);
+        }
+        let latest = {
+            let latest = news.borrow_and_update();
+            is_answered |= latest.has_changed();
+            latest.clone()
+        };
         match latest {
-            Held::Ready(ready) if answered.is_ok() || self.is_valid(&ready) => Ok(ready),
+            Held::Ready(ready) if is_answered || self.is_valid(&ready) => Ok(ready),
             Held::Refused(failure) => Err(failure),
             Held::Ready(_) | Held::Nothing => Err(self.still_waiting()),
         }
@@ -233,15 +252,15 @@ impl Account {
         expiry(&ready.credentials).is_some_and(|expiry| self.setup.time.unix_now() < expiry)
     }
 
+    /// Nothing has failed yet, so nobody is told to log in: whoever waits for the network waits for this.
     fn still_waiting(&self) -> Failure {
         let whose = self.whose();
         Failure {
-            class: FailureClass::Credentials,
+            class: FailureClass::Network,
             text: format!(
-                "no credentials yet{}: {} does not answer, going on to wait; {}",
+                "no credentials yet{}: {} does not answer, going on to wait",
                 whose.for_profile(),
-                whose.source(),
-                whose.remedy()
+                whose.source()
             ),
         }
     }

@@ -9,7 +9,7 @@ use aws_credential_types::provider::error::CredentialsError;
 use aws_sdk_ssm::config::http::HttpResponse;
 use aws_sdk_ssm::error::{ConnectorError, ProvideErrorMetadata, SdkError};
 
-use super::http::NotAws;
+use super::http::{NotAws, UnusableProxy};
 use super::process::HelperError;
 use super::remedy::Whose;
 use crate::transport::{
@@ -21,6 +21,8 @@ const MESSAGE_LIMIT: usize = 300;
 /// What the SDK's client says of a proxy that wants to know who asks; it has no type for it.
 const PROXY_WANTS_PASSWORD: &str = "proxy authorization required";
 const PROXY_REFUSES: &str = "tunnel error: unsuccessful";
+/// What the SDK says when an operation has had its time, for which it has no public type either.
+const OPERATION_TIMEOUT: &str = "operation timeout ";
 
 /// The calls, by the name of their permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -157,7 +159,7 @@ fn class_of_credentials(error: &CredentialsError) -> FailureClass {
         }
         CredentialsError::ProviderTimedOut(_) => FailureClass::Network,
         CredentialsError::ProviderError(_) | CredentialsError::Unhandled(_) | _ => {
-            if in_chain::<ConnectorError>(error).is_some_and(is_silence) {
+            if in_chain::<ConnectorError>(error).is_some_and(is_silence) || is_operation_timeout(error) {
                 FailureClass::Network
             } else {
                 FailureClass::Credentials
@@ -221,6 +223,11 @@ fn is_silence(error: &ConnectorError) -> bool {
     error.is_io() || error.is_timeout()
 }
 
+/// Whether nobody has answered in the time that an operation has.
+fn is_operation_timeout(error: &(dyn Error + 'static)) -> bool {
+    root_cause(error).starts_with(OPERATION_TIMEOUT)
+}
+
 /// Whole seconds; the other form, a date, is not used by AWS.
 fn retry_after(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(text.trim().parse().ok()?))
@@ -233,6 +240,9 @@ fn in_chain<'a, T: Error + 'static>(error: &'a (dyn Error + 'static)) -> Option<
 
 /// What a proxy does not want, by the words of the SDK's client.
 fn proxy_failure(error: &(dyn Error + 'static)) -> Option<String> {
+    if let Some(unusable) = in_chain::<UnusableProxy>(error) {
+        return Some(unusable.to_string());
+    }
     let text = root_cause(error);
     if text.contains(PROXY_WANTS_PASSWORD) {
         Some(format!("the proxy: {}", password_wanted(false)))
@@ -247,6 +257,7 @@ fn proxy_failure(error: &(dyn Error + 'static)) -> Option<String> {
 fn cause(error: &(dyn Error + 'static)) -> String {
     certificate_failure(error)
         .or_else(|| proxy_failure(error))
+        .or_else(|| is_operation_timeout(error).then(|| "no answer in time".to_owned()))
         .unwrap_or_else(|| root_cause(error))
 }
 

@@ -50,6 +50,25 @@ fn credentials_that_cannot_be_fetched_have_a_class_by_cause() {
     }
 }
 
+/// The text is the SDK's, which has no type for it: this fails when it is another.
+#[tokio::test]
+async fn a_service_that_says_nothing_is_the_networks_matter() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let limit = aws_sdk_sts::config::timeout::TimeoutConfig::builder().operation_timeout(Duration::from_millis(100));
+    let config = aws_sdk_sts::Config::builder()
+        .behavior_version(aws_config::BehaviorVersion::latest())
+        .region(aws_config::Region::new("eu-west-1"))
+        .credentials_provider(aws_credential_types::Credentials::new(
+            "AKIA", "secret", None, None, "test",
+        ))
+        .endpoint_url(format!("http://{}", silent.local_addr().unwrap()))
+        .timeout_config(limit.build())
+        .build();
+    let asked = aws_sdk_sts::Client::from_conf(config).get_caller_identity().send();
+    let failure = of_credentials(&whose(), &CredentialsError::provider_error(asked.await.unwrap_err()));
+    assert_eq!(failure.class, FailureClass::Network, "{}", failure.text);
+}
+
 #[test]
 fn a_proxy_that_wants_a_password_is_told_from_aws() {
     let error = ConnectorError::io(io::Error::other("tunnel error: proxy authorization required").into());

@@ -18,7 +18,7 @@ use aws_smithy_types::body::SdkBody;
 use http_body_util::Limited;
 
 use super::time::ServiceTime;
-use crate::transport::{Proxies, Roots};
+use crate::transport::{Proxies, Roots, is_never_proxied};
 
 /// No answer that we need is longer; they have a few kilobytes, a page of fifty instances a few dozen.
 const LONGEST_ANSWER: usize = 256 << 10;
@@ -28,6 +28,7 @@ const LONGEST_ANSWER: usize = 256 << 10;
 pub(super) struct Connections {
     roots: Arc<Roots>,
     proxies: Proxies,
+    proxy: Proxy,
     time: ServiceTime,
     current: Arc<RwLock<SharedHttpClient>>,
     /// The host of the last request.
@@ -45,6 +46,38 @@ pub(super) struct NotAws {
     status: u16,
 }
 
+/// The proxy that the environment names cannot be used, and nobody asked to go round it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub(super) struct UnusableProxy(String);
+
+/// The same choice as [`Proxies::route`] makes.
+#[derive(Clone, Debug)]
+struct Proxy {
+    config: ProxyConfig,
+    /// Requests fail with this, but for those that never go through a proxy.
+    unusable: Option<UnusableProxy>,
+}
+
+impl Proxy {
+    fn of(proxies: &Proxies) -> Self {
+        let (config, unusable) = match proxies.for_client() {
+            Ok(None) => (ProxyConfig::disabled(), None),
+            Ok(Some((url, no_proxy))) => match ProxyConfig::https(url) {
+                Ok(config) => (config.no_proxy(no_proxy), None),
+                // Its text would show the password.
+                Err(_) => {
+                    let why = "the SDK does not take the proxy that is named; write HTTPS_PROXY as http://HOST:PORT";
+                    (ProxyConfig::disabled(), Some(why))
+                }
+            },
+            Err(why) => (ProxyConfig::disabled(), Some(why)),
+        };
+        let unusable = unusable.map(|why| UnusableProxy(why.to_owned()));
+        Self { config, unusable }
+    }
+}
+
 #[cfg(test)]
 impl NotAws {
     pub(super) fn of(host: &str, status: u16) -> Self {
@@ -57,10 +90,12 @@ impl NotAws {
 
 impl Connections {
     pub(super) fn new(roots: Arc<Roots>, proxies: Proxies, time: ServiceTime) -> Self {
-        let current = Arc::new(RwLock::new(client(&roots, &proxies)));
+        let proxy = Proxy::of(&proxies);
+        let current = Arc::new(RwLock::new(client(&roots, &proxy)));
         Self {
             roots,
             proxies,
+            proxy,
             time,
             current,
             last_host: Arc::default(),
@@ -69,7 +104,7 @@ impl Connections {
 
     /// Connections made so far may be dead without a word: the next request makes a new one.
     pub(super) fn renew(&self) {
-        let fresh = client(&self.roots, &self.proxies);
+        let fresh = client(&self.roots, &self.proxy);
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = fresh;
     }
 }
@@ -86,6 +121,7 @@ impl HttpClient for Connections {
         let current = self.current.read().unwrap_or_else(PoisonError::into_inner);
         SharedHttpConnector::new(Watched {
             connector: current.http_connector(settings, components),
+            unusable: self.proxy.unusable.clone(),
             time: self.time.clone(),
             last_host: Arc::clone(&self.last_host),
         })
@@ -102,7 +138,7 @@ impl fmt::Debug for Connections {
 }
 
 /// A client of its own connections, with the one crypto provider.
-fn client(roots: &Arc<Roots>, proxies: &Proxies) -> SharedHttpClient {
+fn client(roots: &Arc<Roots>, proxy: &Proxy) -> SharedHttpClient {
     let mut trusted = TrustStore::empty();
     for certificate in roots.pem() {
         trusted.add_pem_certificate(certificate);
@@ -112,7 +148,7 @@ fn client(roots: &Arc<Roots>, proxies: &Proxies) -> SharedHttpClient {
         .with_trust_store(trusted)
         .build()
         .unwrap_or_default();
-    let proxy = proxy_config(proxies);
+    let proxy = proxy.config.clone();
     Builder::new().build_with_connector_fn(move |settings, components| {
         let mut connector = Connector::builder().proxy_config(proxy.clone());
         connector.set_connector_settings(settings.cloned());
@@ -126,22 +162,11 @@ fn client(roots: &Arc<Roots>, proxies: &Proxies) -> SharedHttpClient {
     })
 }
 
-/// The same choice as [`Proxies::route`] makes. A proxy that cannot be used is an error there, and before each call.
-fn proxy_config(proxies: &Proxies) -> ProxyConfig {
-    let Some((url, no_proxy)) = proxies.for_client() else {
-        return ProxyConfig::disabled();
-    };
-    match ProxyConfig::https(url) {
-        Ok(config) => config.no_proxy(no_proxy),
-        // Its text would show the password.
-        Err(_) => ProxyConfig::disabled(),
-    }
-}
-
-/// Looks at each answer before the SDK does.
+/// Looks at each request and each answer before the SDK does.
 #[derive(Debug)]
 struct Watched {
     connector: SharedHttpConnector,
+    unusable: Option<UnusableProxy>,
     time: ServiceTime,
     last_host: Arc<RwLock<String>>,
 }
@@ -150,6 +175,11 @@ impl HttpConnector for Watched {
     fn call(&self, request: HttpRequest) -> HttpConnectorFuture {
         let host = host(request.uri());
         host.clone_into(&mut self.last_host.write().unwrap_or_else(PoisonError::into_inner));
+        if let Some(unusable) = &self.unusable
+            && !is_never_proxied(without_port(&host))
+        {
+            return HttpConnectorFuture::ready(Err(ConnectorError::other(unusable.clone().into(), None)));
+        }
         let answer = self.connector.call(request);
         let time = self.time.clone();
         HttpConnectorFuture::new(async move {
@@ -190,9 +220,53 @@ fn host(uri: &str) -> String {
     authority.rsplit('@').next().unwrap_or_default().to_owned()
 }
 
+fn without_port(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        Some(_) | None => host,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Whatever it is asked, it has an answer.
+    #[derive(Debug)]
+    struct Answers;
+
+    impl HttpConnector for Answers {
+        fn call(&self, _request: HttpRequest) -> HttpConnectorFuture {
+            HttpConnectorFuture::ready(Ok(response(200, "")))
+        }
+    }
+
+    #[tokio::test]
+    async fn an_unusable_proxy_fails_every_request_but_those_to_this_machine() {
+        let proxies = Proxies::new(|name| (name == "HTTPS_PROXY").then(|| "socks5://canary@proxy:1080".to_owned()));
+        let watched = Watched {
+            connector: SharedHttpConnector::new(Answers),
+            unusable: Proxy::of(&proxies).unusable,
+            time: ServiceTime::new(crate::clock::Clock),
+            last_host: Arc::default(),
+        };
+        for (uri, is_refused) in [
+            ("https://sts.eu-west-1.amazonaws.com/", true),
+            ("http://127.0.0.1:1/", false),
+            ("http://[::1]:1/", false),
+            ("http://169.254.169.254/", false),
+        ] {
+            let mut request = HttpRequest::new(SdkBody::empty());
+            request.set_uri(uri).unwrap();
+            let answer = watched.call(request).await;
+            assert_eq!(answer.is_err(), is_refused, "{uri}: {answer:?}");
+            if let Err(error) = answer {
+                let text = format!("{error:?}");
+                assert!(text.contains("the proxy in HTTPS_PROXY cannot be used"), "{text}");
+                assert!(!text.contains("canary"), "{text}");
+            }
+        }
+    }
 
     fn response(status: u16, kind: &'static str) -> HttpResponse {
         let mut response = HttpResponse::new(status.try_into().unwrap(), SdkBody::empty());

@@ -7,9 +7,10 @@ use std::time::Duration;
 use autossm_proto::session::{Failure, FailureClass};
 use aws_credential_types::Credentials;
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::account::{Account, Held, Ready, refresh_at};
+use super::accounts::{Accounts, is_used};
 use super::gate::Gate;
 use super::load::Loaded;
 use super::process::HELPER_LIMIT;
@@ -21,27 +22,38 @@ const LOOK: Duration = Duration::from_millis(500);
 const FETCH_LIMIT: Duration = Duration::from_secs(HELPER_LIMIT.as_secs() + 30);
 /// While credentials are still good, a source that fails is asked again after this.
 const RENEW_AGAIN: Duration = Duration::from_secs(10);
+/// How often it is looked whether anybody uses the account.
+const LOOK_FOR_USERS: Duration = Duration::from_secs(60);
+/// An account that nobody used at so many looks is forgotten. Not at once: `ssh` after `ssh` should not run a helper
+/// each time.
+const LOOKS_WITHOUT_USERS: u32 = 15;
 
-/// Those of this task and of the list of accounts; each session has more.
-const OWN_REFERENCES: usize = 2;
-
-/// Keeps this account until it is dropped.
-pub(super) async fn keep(account: Arc<Account>) {
-    let mut keeper = Keeper {
-        watched: Watched::of_process(),
-        account,
-        gate: Gate::default(),
-        asked: false,
-        stamp: None,
-        told: None,
-    };
+/// Keeps this account, which is one of these, until it is forgotten or the future is dropped.
+pub(super) async fn keep(account: Arc<Account>, accounts: Accounts) {
+    let mut keeper = Keeper::new(account);
+    let mut unused = 0_u32;
     loop {
-        let waiting = keeper.gate.is_shut();
-        tokio::select! {
-            () = keeper.account.wished() => {}
-            () = sleep(LOOK), if waiting => {}
+        let is_waited_for = keeper.gate.is_shut() && is_used(&keeper.account);
+        let wish = timeout(
+            if is_waited_for { LOOK } else { LOOK_FOR_USERS },
+            keeper.account.wished(),
+        );
+        let is_wish = wish.await.is_ok();
+        if is_used(&keeper.account) {
+            unused = 0;
+        } else if !is_wish {
+            unused = unused.saturating_add(1);
+            if unused >= LOOKS_WITHOUT_USERS && accounts.forget(&keeper.account) {
+                tracing::debug!(
+                    profile = keeper.account.key.profile,
+                    "an account that nobody uses is forgotten"
+                );
+                return;
+            }
         }
-        keeper.turn().await;
+        if is_wish || is_waited_for {
+            keeper.turn().await;
+        }
     }
 }
 
@@ -67,6 +79,17 @@ enum Why {
 }
 
 impl Keeper {
+    fn new(account: Arc<Account>) -> Self {
+        Self {
+            watched: Watched::of_process(),
+            account,
+            gate: Gate::default(),
+            asked: false,
+            stamp: None,
+            told: None,
+        }
+    }
+
     async fn turn(&mut self) {
         let wishes = self.account.take_wishes();
         self.asked |= wishes.asked;
@@ -95,7 +118,7 @@ impl Keeper {
             }
             return;
         }
-        if Arc::strong_count(&self.account) <= OWN_REFERENCES {
+        if !is_used(&self.account) {
             // No session uses it any more: a helper must not be run for nobody.
             return;
         }
@@ -179,7 +202,8 @@ impl Keeper {
     }
 
     fn open(&mut self) {
-        if self.gate.open() {
+        let is_waited_for = self.account.waited_for.swap(false, Ordering::SeqCst);
+        if self.gate.open() | is_waited_for {
             if self.told.take().is_some() {
                 let profile = &self.account.key.profile;
                 tracing::info!(profile, "credentials are there again, all sessions go on");
@@ -236,3 +260,7 @@ fn internal(text: &str) -> Failure {
         text: text.to_owned(),
     }
 }
+
+#[cfg(test)]
+#[path = "keeper_tests.rs"]
+mod tests;

@@ -24,6 +24,7 @@ use aws_sdk_ssm::config::{Builder, IdentityCache, StalledStreamProtectionConfig}
 use rustls::ClientConfig;
 
 use super::account::AccountKey;
+use super::endpoints;
 use super::errors;
 use super::http::Connections;
 use super::process::ProcessCredentials;
@@ -81,6 +82,7 @@ struct Present(Arc<RwLock<Option<Credentials>>>);
 impl Loaded {
     /// Reads the files. `found` is told whose credentials these will be, before anybody is asked for any.
     pub(super) async fn load(key: &AccountKey, setup: &Setup, found: impl FnOnce(&Whose)) -> Result<Self, Failure> {
+        endpoints::check(|name| std::env::var(name).ok())?;
         let name = key.profile.as_deref();
         let (plan, whose) = plan(name).await?;
         let mut watched = Watched::of_process();

@@ -1,10 +1,12 @@
 //! AWS: the control plane's calls, credentials, signing, and the one envelope of waits.
 
 mod account;
+mod accounts;
 mod adoption;
 mod backoff;
 mod calls;
 mod control_plane;
+mod endpoints;
 mod errors;
 mod gate;
 mod http;

@@ -15,13 +15,25 @@ use rustix::process::{Pid, Signal, kill_process_group};
 use serde::Deserialize;
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::{Child, Command};
+use tokio::time::timeout;
 
 /// A person may have to touch a key or to confirm on a telephone meanwhile; more is a program that hangs.
 pub(super) const HELPER_LIMIT: Duration = Duration::from_secs(60);
+/// What a helper has written is in its pipes when it has ended: to read that takes no longer.
+const REST_LIMIT: Duration = Duration::from_secs(1);
 /// Credentials have less than a kilobyte.
 const LONGEST_OUTPUT: u64 = 64 << 10;
 /// Of what the program complains about, so many characters are shown.
 const LONGEST_COMPLAINT: usize = 200;
+
+/// The variables of this process that are themselves credentials. A helper gives credentials and is given none; the
+/// rest it needs, above all the way to the network.
+const KEYS: [&str; 4] = [
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "AWS_SESSION_TOKEN",
+    "AWS_CONTAINER_AUTHORIZATION_TOKEN",
+];
 
 /// Runs the program of one profile. Dropping the future kills it with all it has started.
 pub(super) struct ProcessCredentials {
@@ -69,7 +81,7 @@ impl ProcessCredentials {
 
     async fn run(&self) -> Result<Credentials, HelperError> {
         let mut helper = Helper::start(&self.command)?;
-        let answered = tokio::time::timeout(self.limit, helper.answer()).await;
+        let answered = timeout(self.limit, helper.answer()).await;
         // Also what it has started and left running: nobody else would end that.
         helper.kill();
         let (status, output, complaint) = answered.or(Err(HelperError::Hangs(self.limit)))??;
@@ -113,7 +125,11 @@ struct Helper {
 
 impl Helper {
     fn start(command: &str) -> Result<Self, HelperError> {
-        let child = Command::new("sh")
+        let mut shell = Command::new("sh");
+        for name in KEYS {
+            shell.env_remove(name);
+        }
+        let child = shell
             .args(["-c", command])
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -148,9 +164,10 @@ impl Helper {
             let whole = match whole {
                 Some(read) => read,
                 None => {
-                    // What it wrote is in the pipe already; a child of its may keep the pipe open for ever.
+                    // What it wrote is in the pipe already; a child of its may keep the pipe open for ever, and one in a
+                    // session of its own is not killed with the group. No end of the pipe is no failure then.
                     kill_group(&mut self.group);
-                    reading.await
+                    timeout(REST_LIMIT, reading).await.unwrap_or(Ok(()))
                 }
             };
             whole.map_err(HelperError::Lost)?;
@@ -183,7 +200,8 @@ fn kill_group(group: &mut Option<Pid>) {
 async fn read(pipe: Option<impl AsyncRead + Unpin>, into: &mut Vec<u8>) -> std::io::Result<()> {
     let Some(pipe) = pipe else { return Ok(()) };
     let mut pipe = pipe.take(LONGEST_OUTPUT);
-    pipe.read_to_end(into).await?;
+    // Piece by piece: whoever stops waiting finds what has come until then.
+    while pipe.read_buf(into).await? > 0 {}
     // The rest is thrown away, so that a helper which says too much does not stand still.
     tokio::io::copy(&mut pipe.into_inner(), &mut tokio::io::sink()).await?;
     Ok(())

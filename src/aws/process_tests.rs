@@ -81,7 +81,7 @@ async fn until_dead(pid_file: &Path) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), gone).await.unwrap();
+    timeout(Duration::from_secs(20), gone).await.unwrap();
 }
 
 async fn until_written(path: &Path) {
@@ -90,7 +90,7 @@ async fn until_written(path: &Path) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };
-    tokio::time::timeout(Duration::from_secs(20), written).await.unwrap();
+    timeout(Duration::from_secs(20), written).await.unwrap();
 }
 
 #[tokio::test]
@@ -124,4 +124,20 @@ async fn who_waits_no_more_leaves_no_helper_behind() {
         () = until_written(&pid) => {}
     }
     until_dead(&pid).await;
+}
+
+#[tokio::test]
+async fn a_child_in_a_session_of_its_own_is_not_waited_for() {
+    let directory = tempfile::tempdir().unwrap();
+    let pid = directory.path().join("pid");
+    // An agent that stays, as helpers start them: no signal to the helper's group reaches it, and it holds the pipes open.
+    let command = format!(
+        "setsid sh -c 'echo $$ > {pid}.new; mv {pid}.new {pid}; exec sleep 600' & \
+         while ! [ -e {pid} ]; do sleep 0.01; done; echo '{GOOD}'",
+        pid = pid.display()
+    );
+    let credentials = run(&command, LONG).await;
+    let number: i32 = std::fs::read_to_string(&pid).unwrap().trim().parse().unwrap();
+    kill_process_group(Pid::from_raw(number).unwrap(), Signal::KILL).unwrap();
+    assert_eq!(credentials.unwrap().access_key_id(), "AKIA");
 }

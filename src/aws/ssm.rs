@@ -1,6 +1,5 @@
 //! The control plane on the AWS SDK.
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +11,7 @@ use aws_sdk_ssm::error::ProvideErrorMetadata;
 use tokio::task::JoinSet;
 
 use super::account::{Account, AccountKey};
+use super::accounts::Accounts;
 use super::adoption::{self, Left};
 use super::calls::Calls;
 use super::errors::{self, Action};
@@ -25,7 +25,7 @@ use super::targets::Target;
 use super::time::ServiceTime;
 use super::{Call, ControlPlane, LoginNews, Wait};
 use crate::clock::Clock;
-use crate::config::{Document, ForwardSettings, Listen, SessionSettings};
+use crate::config::{Defaults, Document, ForwardSettings, Listen, SessionSettings};
 use crate::transport::{Proxies, Roots, UpgradeSigner};
 
 /// Bytes of a SessionId, with room.
@@ -36,8 +36,8 @@ const LONGEST_SESSION_ID: usize = 256;
 #[derive(Debug)]
 pub struct ControlPlanes {
     setup: Setup,
-    accounts: BTreeMap<AccountKey, Arc<Account>>,
-    /// One task for each account; they end with this value.
+    accounts: Accounts,
+    /// One task for each account; they end with it, and with this value.
     keepers: JoinSet<()>,
 }
 
@@ -51,7 +51,7 @@ impl ControlPlanes {
         };
         Self {
             setup,
-            accounts: BTreeMap::new(),
+            accounts: Accounts::default(),
             keepers: JoinSet::new(),
         }
     }
@@ -81,22 +81,26 @@ impl ControlPlanes {
         Inspection::new(AccountKey::of(session), self.setup.clone())
     }
 
+    /// Looks at the account that a session on demand has by default, for a person.
+    pub fn inspect_defaults(&self, defaults: &Defaults) -> Inspection {
+        Inspection::new(AccountKey::of_defaults(defaults), self.setup.clone())
+    }
+
     /// The network has changed: connections made before it may be dead without a word, so the next calls make new ones.
     pub fn renew(&self) {
-        for account in self.accounts.values() {
+        for account in self.accounts.all() {
             account.renew();
         }
     }
 
     fn account(&mut self, session: &SessionSettings) -> Arc<Account> {
-        let key = AccountKey::of(session);
-        if let Some(account) = self.accounts.get(&key) {
-            return Arc::clone(account);
-        }
-        let account = Arc::new(Account::new(key.clone(), self.setup.clone()));
-        self.keepers.spawn(keeper::keep(Arc::clone(&account)));
-        self.accounts.insert(key, Arc::clone(&account));
-        account
+        // Those of forgotten accounts have ended.
+        while self.keepers.try_join_next().is_some() {}
+        let make = |key| Account::new(key, self.setup.clone());
+        self.accounts.get(AccountKey::of(session), make, |account| {
+            self.keepers
+                .spawn(keeper::keep(Arc::clone(account), self.accounts.clone()));
+        })
     }
 }
 

@@ -2,6 +2,7 @@
 //!
 //! One file a command; `output` is the only writer to standard output, `exit` knows every exit code.
 
+mod accounts;
 mod args;
 mod attach;
 mod check;

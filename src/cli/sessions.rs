@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::json;
 
+use super::accounts;
 use super::args::SessionsArgs;
 use super::exit::Exit;
 use super::output::{self, sanitise};
@@ -12,7 +13,7 @@ use super::runtime;
 use super::table::Table;
 use crate::aws::{ControlPlanes, Inspection, ListedSession};
 use crate::clock::Clock;
-use crate::config::{self, Environment, Settings};
+use crate::config::{self, Environment};
 use crate::control::{Client, ClientError};
 use crate::transport::{Proxies, Roots};
 
@@ -35,7 +36,8 @@ pub(super) fn sessions(args: &SessionsArgs) -> anyhow::Result<Exit> {
         let held = held(&client).await?;
         let mut found = Vec::new();
         let mut complaints = Vec::new();
-        for inspection in accounts(&settings) {
+        let planes = ControlPlanes::new(Clock, Roots::of_process(), Proxies::from_process());
+        for (inspection, _) in accounts::of(&settings, &planes) {
             match Box::pin(list(&inspection, args.all)).await {
                 Ok(sessions) => found.extend(sessions),
                 Err(why) => complaints.push(format!("{}: {why}", inspection.name())),
@@ -53,17 +55,6 @@ pub(super) fn sessions(args: &SessionsArgs) -> anyhow::Result<Exit> {
             Exit::Temporary
         })
     })?
-}
-
-/// Each account that the configuration has, once.
-pub(super) fn accounts(settings: &Settings) -> Vec<Inspection> {
-    let planes = ControlPlanes::new(Clock, Roots::of_process(), Proxies::from_process());
-    let mut accounts = BTreeMap::new();
-    for session in &settings.sessions {
-        let inspection = planes.inspect(session);
-        accounts.entry(inspection.name()).or_insert(inspection);
-    }
-    accounts.into_values().collect()
 }
 
 /// The daemon's sessions by the ids AWS gave them; none without a daemon.

@@ -104,11 +104,37 @@ fn is_region(text: &str) -> bool {
 pub(super) fn check_endpoint_url(entry: &Entry<String>, problems: &mut Problems) {
     if let Some((message, hint)) = endpoint_problem(&entry.value) {
         problems.add(&entry.at, &entry.path, message, hint);
+        // Whatever is wrong with it: what is behind one of these may be a secret.
+        if entry.value.contains(['@', '?', '#']) {
+            problems.hide(&entry.at);
+        }
+    }
+}
+
+/// What an endpoint has in it that is not for everybody's eyes, and what to do: endpoints are shown in lists and logs.
+pub fn secret_in_endpoint(text: &str) -> Option<(&'static str, &'static str)> {
+    let authority = text.split_once("://").map_or(text, |(_, rest)| rest);
+    let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.contains('@') {
+        Some((
+            "this URL has a user or a password in it, and endpoints are shown in lists and logs",
+            "leave it out; calls are signed with the credentials of the profile",
+        ))
+    } else if text.contains(['?', '#']) {
+        Some((
+            "an endpoint has no query and no fragment",
+            "leave out what begins with `?` or `#`",
+        ))
+    } else {
+        None
     }
 }
 
 /// Why this cannot be the endpoint of the `ssm` service, and what to write instead.
 pub(super) fn endpoint_problem(text: &str) -> Option<(String, String)> {
+    if let Some((message, hint)) = secret_in_endpoint(text) {
+        return Some((message.to_owned(), hint.to_owned()));
+    }
     let example = "write it like \"https://vpce-0123-abcd.ssm.eu-west-1.vpce.amazonaws.com\"";
     let (message, hint) = match text.parse::<Uri>() {
         Err(error) => (format!("this is no URL: {error}"), example),
@@ -137,7 +163,10 @@ fn is_loopback(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::config::{Environment, parse};
 
     #[test]
     fn a_region_in_other_letters_is_no_availability_zone() {
@@ -156,6 +185,26 @@ mod tests {
             ("eu-west1", "did you mean \"eu-west-1\"?"),
         ] {
             assert_eq!(region_problem(text).unwrap().1, hint, "{text}");
+        }
+    }
+
+    #[test]
+    fn an_endpoint_with_a_secret_is_refused_and_not_shown() {
+        for url in [
+            "http://bob:canary@127.0.0.1:19100",
+            "https://canary@ssm.example.com/",
+            "https://ssm.example.com/x?sig=canary",
+            "https://ssm.example.com/#canary",
+            "https://bob:can ary canary@ssm.example.com/",
+        ] {
+            for text in [
+                format!("[defaults]\nendpoint_url = \"{url}\"\n"),
+                format!("[session]\ndb = {{ endpoint_url = \"{url}\", regon = \"eu-west-1\" }}\n"),
+            ] {
+                let wrong = parse(&text, Path::new("autossm.toml"), &Environment::default()).unwrap_err();
+                assert!(!wrong.to_string().contains("canary"), "{wrong}");
+                assert!(wrong.to_string().contains("endpoint"), "{wrong}");
+            }
         }
     }
 }

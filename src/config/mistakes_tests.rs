@@ -67,6 +67,8 @@ const ADDED: &[(&str, &str)] = &[
     ("An endpoint that anybody could listen to", "endpoint_url = \"http://ssm.eu-west-1.amazonaws.com\""),
     ("A hyphen for an underscore", "on-exit = \"terminate\""),
     ("A date where words belong", "reason = 2020-01-01"),
+    ("An endpoint with a password", "endpoint_url = \"http://bob:canary@127.0.0.1:19100/\""),
+    ("An endpoint with a query", "endpoint_url = \"https://ssm.example.com/x?sig=canary\""),
     ("Nothing, in quotes", "reason = \"\""),
     ("A backslash too few", "reason = \"C:\\notes\""),
 ];

@@ -35,6 +35,7 @@ mod tests;
 #[cfg(test)]
 mod together_tests;
 
+pub use aws_names::secret_in_endpoint;
 pub use diff::{Changes, diff};
 pub use load::{LoadError, assemble, find, load, parse};
 pub use on_demand::{OnDemand, Otherwise, Refused, Wanted, settings_on_demand};

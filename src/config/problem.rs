@@ -155,6 +155,8 @@ pub(super) struct Problems {
     /// What is wrong with files as a whole.
     whole: Vec<Problem>,
     found: Vec<Found>,
+    /// What is not shown of the lines.
+    hidden: Vec<Span>,
 }
 
 #[derive(Debug, PartialEq, Eq)]
@@ -183,6 +185,13 @@ impl Problems {
     /// Adds a problem at this place; one that is already known is not told twice, and [`MOST`] are enough.
     pub(super) fn add(&mut self, at: &Span, key: &str, message: impl Into<String>, hint: impl Into<String>) {
         self.push(Kind::Other, at, key, message.into(), hint.into());
+    }
+
+    /// What is there may be a secret: whoever shows that line does not show it.
+    pub(super) fn hide(&mut self, at: &Span) {
+        if self.hidden.len() < MOST {
+            self.hidden.push(at.clone());
+        }
     }
 
     /// The text is no TOML here.
@@ -246,7 +255,7 @@ impl Problems {
         self.found.sort_by_key(|found| (found.at.file, found.at.bytes.start));
         let mut located: Vec<(Kind, usize, Problem)> = Vec::with_capacity(self.found.len());
         for found in self.found {
-            located.push((found.kind, found.at.file, found.locate(sources)));
+            located.push((found.kind, found.at.file, found.locate(sources, &self.hidden)));
         }
         let broken: Vec<(usize, Line)> = located
             .iter()
@@ -274,29 +283,33 @@ impl Problems {
 }
 
 impl Found {
-    fn locate(self, sources: &[Source]) -> Problem {
+    fn locate(self, sources: &[Source], hidden: &[Span]) -> Problem {
         Problem {
-            place: self.at.locate(sources),
+            place: self.at.locate(sources, hidden),
             key: self.key,
             message: self.message,
-            other: self.other.map(|other| other.locate(sources)),
+            other: self.other.map(|other| other.locate(sources, hidden)),
             hint: self.hint,
         }
     }
 }
 
 impl Span {
-    fn locate(&self, sources: &[Source]) -> Place {
+    fn locate(&self, sources: &[Source], hidden: &[Self]) -> Place {
         let source = sources.get(self.file);
         let path = source.map(|source| source.path.clone()).unwrap_or_default();
-        let line = source
-            .filter(|source| !source.text.is_empty())
-            .map(|source| line(&source.text, &self.bytes));
+        let line = source.filter(|source| !source.text.is_empty()).map(|source| {
+            let is_hidden = |at: usize| {
+                let mut here = hidden.iter().filter(|span| span.file == self.file);
+                here.any(|span| span.bytes.contains(&at))
+            };
+            line(&source.text, &self.bytes, is_hidden)
+        });
         Place { path, line }
     }
 }
 
-fn line(text: &str, bytes: &Range<usize>) -> Line {
+fn line(text: &str, bytes: &Range<usize>, is_hidden: impl Fn(usize) -> bool) -> Line {
     let start = floor_boundary(text, bytes.start);
     let before = text.get(..start).unwrap_or_default();
     let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
@@ -314,8 +327,14 @@ fn line(text: &str, bytes: &Range<usize>) -> Line {
         column: column + 1,
         width: width.max(1),
         text: whole
-            .chars()
-            .map(blank_unsafe)
+            .char_indices()
+            .map(|(at, c)| {
+                if is_hidden(line_start + at) {
+                    '*'
+                } else {
+                    blank_unsafe(c)
+                }
+            })
             .collect::<String>()
             .trim_end()
             .to_owned(),

@@ -22,7 +22,7 @@ mod websocket;
 pub use classify::{Asked, Evidence, Reached, bare_code, classify};
 pub use dial::{Dialer, Signature, UpgradeSigner};
 pub use net_watch::{NetWatch, has_address};
-pub use proxy::{Proxies, Proxy, password_wanted};
+pub use proxy::{Proxies, Proxy, is_never_proxied, password_wanted};
 pub use reach::{Path, reach};
 pub use roots::{Roots, RootsError};
 pub use skew::{TOLERATED_SKEW, skew, skew_sentence};

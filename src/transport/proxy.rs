@@ -27,7 +27,7 @@ const LONGEST_ANSWER: usize = 8 << 10;
 /// loopback address never goes through a proxy: it would mean the proxy's own machine.
 #[derive(Clone)]
 pub struct Proxies {
-    /// The proxy's URL as it was written; it may hold a password.
+    /// The proxy's URL, with its scheme; it may hold a password.
     url: Option<String>,
     no_proxy: String,
     chosen: Choice,
@@ -71,6 +71,7 @@ impl Proxies {
             found.unzip()
         };
         let (name, url) = first(&PROXY_VARIABLES);
+        let url = url.map(with_scheme);
         let (_, no_proxy) = first(&NO_PROXY_VARIABLES);
         let no_proxy = no_proxy.unwrap_or_default();
         let chosen = match (&url, name) {
@@ -90,7 +91,7 @@ impl Proxies {
     /// # Errors
     /// [`FailureClass::Protocol`]: a proxy is named that cannot be used.
     pub fn route(&self, host: &str, port: u16) -> Result<Option<Proxy>, Failure> {
-        if is_loopback(host) {
+        if is_never_proxied(host) {
             return Ok(None);
         }
         let matcher = match &self.chosen {
@@ -113,15 +114,18 @@ impl Proxies {
         }))
     }
 
-    /// The proxy's URL and the hosts that go round it, for a client with the same rules; none without a proxy that can
-    /// be used.
-    pub fn for_client(&self) -> Option<(&str, String)> {
+    /// The proxy's URL and the hosts that go round it, for a client with the same rules; none without a proxy.
+    ///
+    /// # Errors
+    /// Why the proxy that is named cannot be used.
+    pub fn for_client(&self) -> Result<Option<(&str, String)>, &str> {
         match &self.chosen {
             Choice::Through(_) => {
                 let no_proxy = format!("{},{NEVER}", self.no_proxy);
-                Some((self.url.as_deref()?, no_proxy))
+                Ok(self.url.as_deref().map(|url| (url, no_proxy)))
             }
-            Choice::None | Choice::Unusable(_) => None,
+            Choice::None => Ok(None),
+            Choice::Unusable(why) => Err(why),
         }
     }
 }
@@ -213,6 +217,15 @@ pub fn password_wanted(given: bool) -> &'static str {
     }
 }
 
+/// `HOST:PORT` is an HTTP proxy, as curl has it. Not every reader of proxies takes it without the scheme.
+fn with_scheme(url: String) -> String {
+    if url.contains("://") {
+        url
+    } else {
+        format!("http://{url}")
+    }
+}
+
 /// Whether the URL of a proxy can be used.
 fn check(url: &str) -> Result<(), &'static str> {
     // The error would show what may be a password.
@@ -220,9 +233,9 @@ fn check(url: &str) -> Result<(), &'static str> {
         return Err("it is not a URL; write http://HOST:PORT, and %XX for special characters of a password");
     };
     match uri.scheme_str() {
-        None | Some("http") => {}
+        Some("http") => {}
         Some("https") => return Err("TLS to the proxy itself is not supported; write http://HOST:PORT"),
-        Some(_) => return Err("only HTTP proxies are supported; write http://HOST:PORT"),
+        Some(_) | None => return Err("only HTTP proxies are supported; write http://HOST:PORT"),
     }
     if uri.host().is_none_or(str::is_empty) {
         return Err("it names no host; write http://HOST:PORT");
@@ -248,9 +261,11 @@ fn authority(host: &str, port: u16) -> String {
     }
 }
 
-fn is_loopback(host: &str) -> bool {
+/// Whether it is one of [`NEVER`].
+pub fn is_never_proxied(host: &str) -> bool {
     let bare = host.trim_matches(['[', ']']);
-    host == "localhost" || bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    let is_loopback = bare.parse::<IpAddr>().is_ok_and(|address| address.is_loopback());
+    is_loopback || NEVER.split(',').any(|never| never == bare)
 }
 
 fn network(text: String) -> Failure {

@@ -79,7 +79,44 @@ fn a_proxy_that_cannot_be_used_is_not_gone_round_and_its_password_is_not_shown()
         assert!(text.starts_with("the proxy in HTTPS_PROXY cannot be used: "), "{text}");
         assert!(!format!("{text}{proxies:?}").contains("canary"), "{text}{proxies:?}");
         assert_eq!(route(&proxies, "127.0.0.1"), "direct");
-        assert!(proxies.for_client().is_none());
+        assert!(proxies.for_client().is_err());
+    }
+}
+
+#[test]
+fn what_the_client_is_given_is_what_the_route_uses() {
+    for (written, expected) in [
+        ("proxy:3128", "proxy proxy:3128"),
+        ("proxy:3128/", "proxy proxy:3128"),
+        ("proxy", "proxy proxy:80"),
+        ("ada:p%40ss@proxy:3128", "proxy proxy:3128"),
+        ("10.0.0.1:3128", "proxy 10.0.0.1:3128"),
+        ("[::1]:3128", "proxy [::1]:3128"),
+        ("http://proxy:3128", "proxy proxy:3128"),
+        ("HTTP://proxy:3128", "proxy proxy:3128"),
+        ("http://ada:p%40ss@proxy:3128/", "proxy proxy:3128"),
+    ] {
+        let proxies = proxies(&[("HTTPS_PROXY", written)]);
+        assert_eq!(route(&proxies, SSM), expected, "{written}");
+        let (url, _) = proxies.for_client().unwrap().unwrap();
+        let taken = aws_smithy_http_client::proxy::ProxyConfig::https(url);
+        assert!(taken.is_ok(), "{written}: {taken:?}");
+        let uri: Uri = url.parse().unwrap();
+        let of_client = authority(
+            uri.host().unwrap().trim_matches(['[', ']']),
+            uri.port_u16().unwrap_or(80),
+        );
+        assert_eq!(format!("proxy {of_client}"), expected, "{written}");
+    }
+}
+
+#[test]
+fn metadata_services_are_reached_directly_whatever_the_proxy_is() {
+    for url in ["http://proxy:3128", "socks5://proxy:1080"] {
+        let proxies = proxies(&[("HTTPS_PROXY", url)]);
+        for host in ["169.254.169.254", "169.254.170.2", "fd00:ec2::254", "[fd00:ec2::254]"] {
+            assert_eq!(route(&proxies, host), "direct", "{url} {host}");
+        }
     }
 }
 

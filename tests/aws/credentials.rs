@@ -23,13 +23,13 @@ pub(crate) async fn working(home: &Home) -> Daemon {
     home.daemon(&config("profile = \"work\"", TARGET, 80)).await
 }
 
-fn printing(home: &Home, key: &str) -> String {
+pub(crate) fn printing(home: &Home, key: &str) -> String {
     let printed = format!(r#"{{"Version":1,"AccessKeyId":"{key}","SecretAccessKey":"secret","SessionToken":"t"}}"#);
     home.write("printed", &printed);
     format!("cat '{}'", home.path("printed").display())
 }
 
-fn helper_profile(script: &str) -> String {
+pub(crate) fn helper_profile(script: &str) -> String {
     format!("[profile work]\nregion = eu-west-1\ncredential_process = {script} --token canary\n")
 }
 
@@ -165,38 +165,6 @@ async fn a_helper_that_fails_prints_garbage_or_leaves_children() {
 }
 
 #[tokio::test]
-async fn a_helper_that_hangs_is_killed_with_its_group() {
-    let (_simulator, _services, _endpoint, home) = workplace().await;
-    let pid = home.path("pid");
-    let script = home.script("helper", &format!("sleep 600 &\necho $$ $! > {}\nwait", pid.display()));
-    home.aws_config(&helper_profile(&script));
-    let daemon = working(&home).await;
-    daemon
-        .awaits_login("credential_process of profile `work` does not answer, going on to wait")
-        .await;
-    let pids = std::fs::read_to_string(&pid).unwrap();
-    assert!(pids.split_whitespace().all(is_alive), "it is given its time");
-    daemon
-        .awaits_login("credential_process did not answer within 60s and was killed")
-        .await;
-    daemon
-        .until("both are gone", async || !pids.split_whitespace().any(is_alive))
-        .await;
-}
-
-#[tokio::test]
-async fn a_helper_that_takes_longer_than_a_call_is_run_once_and_used() {
-    let (_simulator, _services, _endpoint, home) = workplace().await;
-    let slow = format!("echo run >> \"$HOME/runs\"\nsleep 12\n{}", printing(&home, "AKIA"));
-    let script = home.script("helper", &slow);
-    home.aws_config(&helper_profile(&script));
-    let daemon = working(&home).await;
-    daemon.awaits_login("going on to wait").await;
-    daemon.attached().await;
-    assert_eq!(std::fs::read_to_string(home.path("runs")).unwrap().lines().count(), 1);
-}
-
-#[tokio::test]
 async fn no_helper_outlives_the_daemon() {
     let (_simulator, _services, _endpoint, home) = workplace().await;
     let pid = home.path("pid");
@@ -300,6 +268,53 @@ async fn identity_center_that_is_not_reached_is_no_matter_of_a_login() {
         }
     });
     daemon.attached().await;
+}
+
+/// A port that accepts, as a firewall or a captive network may, and says nothing until it is told to serve.
+async fn silent_at_first() -> (String, std::sync::Arc<tokio::sync::Notify>, tokio::task::JoinSet<()>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let heal = std::sync::Arc::new(tokio::sync::Notify::new());
+    let healed = std::sync::Arc::clone(&heal);
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(async move {
+        let accept_only = async {
+            let mut held = Vec::new();
+            while let Ok((stream, _)) = listener.accept().await {
+                held.push(stream);
+            }
+        };
+        tokio::select! {
+            () = accept_only => {}
+            () = healed.notified() => {}
+        }
+        let services = crate::services::Services::default();
+        while let Ok((stream, _)) = listener.accept().await {
+            services.serve(stream).await;
+        }
+    });
+    (url, heal, tasks)
+}
+
+#[tokio::test]
+async fn an_sts_that_accepts_and_says_nothing_is_the_networks_matter() {
+    let (_simulator, _services, _endpoint, home) = workplace().await;
+    let (url, heal, _tasks) = silent_at_first().await;
+    let home = home.without("AWS_ENDPOINT_URL_STS").with("AWS_ENDPOINT_URL_STS", &url);
+    home.keys("base", "AKIABASE");
+    home.aws_config(
+        "[profile work]\nregion = eu-west-1\nrole_arn = arn:aws:iam::111122223333:role/admin\nsource_profile = base\n",
+    );
+    let daemon = working(&home).await;
+    // Before the SDK's limit, and after it.
+    daemon
+        .until_phase(Phase::Starting, "does not answer, going on to wait")
+        .await;
+    daemon.until_phase(Phase::Starting, "is not reached").await;
+    assert!(!daemon.log().contains("a login is needed"), "{}", daemon.log());
+    heal.notify_one();
+    daemon.attached().await;
+    assert!(!daemon.log().contains("awaiting_login"), "{}", daemon.log());
 }
 
 #[tokio::test]

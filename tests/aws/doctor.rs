@@ -164,3 +164,19 @@ async fn a_clock_that_is_wrong() {
     home.configure(&config("profile = \"work\"", TARGET, 80));
     says(&home, "wrong-clock", 1).await;
 }
+
+#[tokio::test]
+async fn defaults_alone_are_an_account_to_look_at() {
+    let (_simulator, _services, _endpoint, home) = workplace().await;
+    home.configure("[defaults]\nprofile = \"work\"\n");
+    let (out, _, code) = home.run(&["doctor"]).await;
+    assert_eq!(code, Some(1), "{out}");
+    assert!(out.contains("run `aws sso login --profile work`"), "{out}");
+    log_in(&home, "good-token", LATER);
+    let (out, _, code) = home.run(&["doctor"]).await;
+    assert_eq!(code, Some(0), "{out}");
+    assert!(
+        out.contains("credentials from IAM Identity Center (profile `work`)"),
+        "{out}"
+    );
+}

@@ -180,3 +180,22 @@ async fn a_captive_network_is_no_matter_of_credentials() {
     daemon.until_phase(Phase::Starting, "answered HTTP 511").await;
     assert!(!daemon.log().contains("awaiting_login"), "{}", daemon.log());
 }
+
+#[tokio::test]
+async fn an_endpoint_of_the_environment_with_a_secret_is_refused_and_not_shown() {
+    let simulator = Simulator::start(autossm_sim::Config::default()).await.unwrap();
+    let url = simulator.endpoint_url().replace("http://", "http://bob:canary@");
+    let home = home(&format!("{url}/?sig=canary"));
+    let daemon = home.daemon(&config("", TARGET, 80)).await;
+    daemon
+        .until_phase(
+            Phase::Starting,
+            "AWS_ENDPOINT_URL_SSM: this URL has a user or a password in it",
+        )
+        .await;
+    let (out, err, code) = home.run(&["doctor"]).await;
+    assert_eq!(code, Some(1), "{out}{err}");
+    let log = daemon.log();
+    assert!(!format!("{out}{err}{log}").contains("canary"), "{out}{err}{log}");
+    assert_eq!(simulator.calls().start, 0);
+}

@@ -10,6 +10,7 @@ mod crowd;
 mod doctor;
 mod errors;
 mod field;
+mod helpers;
 mod home;
 mod login;
 mod proxies;

@@ -77,6 +77,20 @@ async fn calls_and_data_channel_go_through_the_proxy() {
 }
 
 #[tokio::test]
+async fn a_proxy_that_is_written_without_a_scheme_is_gone_through_by_calls_too() {
+    let cloud = Cloud::start().await;
+    let home = home(&cloud)
+        .without("HTTPS_PROXY")
+        .with("HTTPS_PROXY", &cloud.address.to_string());
+    let daemon = start(&home).await;
+    daemon.attached().await;
+    let asked = cloud.asked();
+    for host in [SSM, MESSAGES] {
+        assert!(asked.iter().any(|asked| asked == host), "{host}: {asked:?}");
+    }
+}
+
+#[tokio::test]
 async fn the_proxy_wants_a_password() {
     let cloud = Cloud::start().await;
     // `ada:p@ss`.

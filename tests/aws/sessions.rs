@@ -4,7 +4,7 @@ use autossm_sim::{BadAnswer, Call, Fault};
 use serde_json::Value;
 
 use crate::home::config;
-use crate::login::{LATER, log_in, workplace};
+use crate::login::{EARLIER, LATER, log_in, workplace};
 use crate::services::ARN;
 
 const TARGET: &str = "i-0123456789abcdef0";
@@ -91,4 +91,28 @@ async fn without_a_login_it_says_which_one() {
     let (_, err, code) = home.run(&["sessions"]).await;
     assert!(err.contains("run `aws sso login --profile work`"), "{err}");
     assert_eq!(code, Some(75));
+}
+
+/// As README recommends it for a daemon that is there for ssh.
+#[tokio::test]
+async fn defaults_alone_are_an_account_to_look_at() {
+    let (_simulator, _services, _endpoint, home) = workplace().await;
+    log_in(&home, "good-token", LATER);
+    let daemon = home.daemon(&config("profile = \"work\"", TARGET, 80)).await;
+    daemon.attached().await;
+    let left = daemon.session().await.session_id.unwrap();
+    daemon.stop().await;
+    home.configure("[defaults]\nprofile = \"work\"\n");
+    let (out, err, code) = home.run(&["sessions"]).await;
+    assert_eq!((code, err.as_str()), (Some(0), ""), "{out}");
+    assert!(out.contains(&left), "{out}");
+    log_in(&home, "good-token", EARLIER);
+    let (out, err, code) = home.run(&["sessions"]).await;
+    assert_eq!(code, Some(75), "{out}{err}");
+    assert!(err.contains("run `aws sso login --profile work`"), "{err}");
+    // The environment fills what the configuration leaves open, as it does for `proxy`.
+    home.configure("[defaults]\nregion = \"eu-west-1\"\n");
+    let home = home.with("AWS_PROFILE", "work");
+    let (_, err, _) = home.run(&["sessions"]).await;
+    assert!(err.contains("run `aws sso login --profile work`"), "{err}");
 }

@@ -11,12 +11,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::process::Command;
 use tokio::task::JoinSet;
 
+use crate::support::comes_true;
 use crate::support::daemon::{Daemon, config};
 
 const PROGRAM: &str = env!("CARGO_BIN_EXE_autossm");
 const ACCESS_KEY: &str = "AKIACANARYACCESSKEY1";
 const SECRET_KEY: &str = "CANARY/SecretKey+0123456789abcdefghijkl";
 const SESSION_TOKEN: &str = "CANARYsessiontoken//////////0123456789==";
+const CONTAINER_TOKEN: &str = "CANARY-container-token";
 const UP: &[u8] = b"CANARY-payload-going-up";
 const DOWN: &[u8] = b"CANARY-payload-coming-down";
 /// All that anybody could ask for.
@@ -149,13 +151,20 @@ async fn no_token_key_or_payload_is_ever_shown() {
     let (address, heard, _tasks) = listen_in(simulator.control_address()).await;
     let destination = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = destination.local_addr().unwrap().port();
-    let text = config(&format!("http://{address}"), port, "on_exit = \"terminate\"\n");
+    let helper = tempfile::tempdir().unwrap();
+    let (profiles, environment) = dumping(helper.path());
+    let more = format!("on_exit = \"terminate\"\n{HELPED}");
+    let text = config(&format!("http://{address}"), port, &more);
     let kms = format!("http://{address}");
     let keys = [
         ("AWS_ENDPOINT_URL_KMS", kms.as_str()),
         ("AWS_ACCESS_KEY_ID", ACCESS_KEY),
         ("AWS_SECRET_ACCESS_KEY", SECRET_KEY),
         ("AWS_SESSION_TOKEN", SESSION_TOKEN),
+        ("AWS_CONTAINER_AUTHORIZATION_TOKEN", CONTAINER_TOKEN),
+        ("AWS_CONFIG_FILE", profiles.as_str()),
+        // Whatever is here is on loopback, which is reached directly.
+        ("HTTPS_PROXY", "http://proxy.example:3128"),
         ("RUST_LOG", EVERYTHING),
     ];
     let daemon = Daemon::with(Path::new(PROGRAM), &[], &["--log", EVERYTHING], &keys, &text)
@@ -174,6 +183,11 @@ async fn no_token_key_or_payload_is_ever_shown() {
     ] {
         shown.push(("status or history", said(&daemon, arguments).await));
     }
+    assert!(
+        comes_true(async || environment.exists()).await,
+        "the helper was not started"
+    );
+    shown.push(("a helper's environment", std::fs::read_to_string(&environment).unwrap()));
     let cmdline = format!("/proc/{}/cmdline", daemon.pid().unwrap());
     shown.push(("cmdline", std::fs::read_to_string(cmdline).unwrap()));
     daemon.signal(rustix::process::Signal::TERM).unwrap();
@@ -187,6 +201,11 @@ async fn no_token_key_or_payload_is_ever_shown() {
     assert!(log.contains("attached") && log.contains("session terminated"), "{log}");
     shown.push(("log", log));
 
+    let dumped = &shown.iter().find(|(place, _)| place.contains("helper")).unwrap().1;
+    assert!(
+        dumped.contains("HTTPS_PROXY=http://proxy.example:3128"),
+        "it needs the network: {dumped}"
+    );
     let heard = String::from_utf8_lossy(&heard.lock().unwrap()).into_owned();
     let canaries = canaries(&heard);
     for (place, text) in &shown {
@@ -194,6 +213,18 @@ async fn no_token_key_or_payload_is_ever_shown() {
             assert!(!text.contains(canary.as_str()), "{canary} in {place}:\n{text}");
         }
     }
+}
+
+/// A session by a helper that gives nothing: it makes no call.
+const HELPED: &str = "[session.helped]\nprofile = \"helped\"\ntarget = \"i-0123456789abcdef0\"\n\
+                      forward = { listen = \"127.0.0.1:0\", port = 80 }\n";
+
+/// Profiles whose helper writes down its environment; gives the paths of both.
+fn dumping(directory: &Path) -> (String, std::path::PathBuf) {
+    let (profiles, environment) = (directory.join("profiles"), directory.join("environment"));
+    let dump = format!("env > {0}.new; mv {0}.new {0}; exit 1", environment.display());
+    std::fs::write(&profiles, format!("[profile helped]\ncredential_process = {dump}\n")).unwrap();
+    (profiles.display().to_string(), environment)
 }
 
 /// All that must not be seen; what was heard proves that they were there.

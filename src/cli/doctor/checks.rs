@@ -1,6 +1,5 @@
 //! The daemon, the network, and each account with its sessions.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,6 +9,7 @@ use tokio::time::timeout;
 
 use super::{Section, service};
 use crate::aws::{ControlPlanes, Inspection, Prepared};
+use crate::cli::accounts;
 use crate::cli::render::span;
 use crate::clock::Clock;
 use crate::config::{SessionSettings, Settings};
@@ -83,16 +83,10 @@ pub(super) async fn accounts(settings: &Settings) -> Vec<Section> {
     }
     let tls = client_config(&roots);
     let planes = ControlPlanes::new(Clock, roots, proxies);
-    let mut groups: BTreeMap<String, (Inspection, Vec<&SessionSettings>)> = BTreeMap::new();
-    for session in &settings.sessions {
-        let inspection = planes.inspect(session);
-        let group = groups.entry(inspection.name());
-        group.or_insert_with(|| (inspection, Vec::new())).1.push(session);
-    }
     let mut sections = vec![network];
     match tls {
         Ok(tls) => {
-            for (inspection, sessions) in groups.into_values() {
+            for (inspection, sessions) in accounts::of(settings, &planes) {
                 sections.push(Box::pin(account(&inspection, &sessions, &tls)).await);
             }
         }

@@ -37,6 +37,10 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     let runtime = runtime::daemon()?;
     let ended = runtime.block_on(daemon::run(settings, options));
     runtime.shutdown_timeout(LEFT_OVERS);
-    ended?;
-    Ok(Exit::Done)
+    let heard = log.flush();
+    match ended {
+        // Whoever takes no line of the log takes no other words either, and to say them would be to wait for ever.
+        Err(error) if !heard => Ok(Exit::Daemon(error.exit_code())),
+        ended => Ok(ended.map(|()| Exit::Done)?),
+    }
 }

@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::handle::{Ending, Reply};
 use super::task::Supervisor;
+use super::terminal::ShellFace;
 
 /// How long what local connections have sent may take to be delivered.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -75,12 +76,14 @@ impl Supervisor<'_> {
             Phase::Attached => snapshot.figures.backlog_bytes == 0,
             // Nobody gets anything any more.
             Phase::Stopped | Phase::Dormant | Phase::Ended => true,
-            // It may be back in time.
+            // It may be back in time. A connection that has sent nothing, a shell's terminal above all, has nothing to wait for.
             Phase::Starting
             | Phase::Handshaking
             | Phase::Reattaching
             | Phase::AwaitingLogin
-            | Phase::AwaitingTarget => snapshot.connections == 0,
+            | Phase::AwaitingTarget => {
+                !self.session.has_undelivered() && !self.shell.as_ref().is_some_and(ShellFace::has_typed)
+            }
         };
         if !delivered && self.clock.now() >= farewell.until {
             tracing::warn!(

@@ -93,6 +93,11 @@ impl ShellFace {
         Some(bytes)
     }
 
+    /// Something was typed that the session has not taken.
+    pub(super) fn has_typed(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     fn forget_typed(&mut self) {
         self.pending.clear();
         self.pending_bytes = 0;

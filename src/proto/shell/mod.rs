@@ -141,6 +141,11 @@ impl Shell {
         self.only.room(local)
     }
 
+    /// Bytes taken from the local terminal and in no message yet.
+    pub fn unframed(&self) -> usize {
+        self.only.unframed()
+    }
+
     /// Whether the local terminal leaves so much untaken that reading must stop.
     pub fn is_full(&self) -> bool {
         self.only.untaken() >= self.limits.per_stream

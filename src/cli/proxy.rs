@@ -75,7 +75,7 @@ fn alone(args: &ProxyArgs, session: SessionSettings) -> anyhow::Result<Exit> {
 }
 
 fn hold_alone(args: &ProxyArgs, session: SessionSettings) -> anyhow::Result<Exit> {
-    let hold = move |stream| runtime::block_on(daemon::hold_alone(session, stream));
+    let hold = move |stream| runtime::block_on(daemon::hold_alone(session, stream, is_interactive()));
     let (ended, held) = hold_here(hold, |stream| relay(&stream, &[]))?;
     let ended = ended.context("cannot carry the connection")?;
     match held?? {

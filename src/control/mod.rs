@@ -138,6 +138,12 @@ pub enum OrderError {
         /// The session.
         name: String,
     },
+    /// The session ends, and the daemon or its configuration has it no more.
+    #[error("session `{name}` is ending; it takes no orders any more")]
+    Ending {
+        /// The session.
+        name: String,
+    },
 }
 
 /// No session has this name.

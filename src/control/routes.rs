@@ -110,7 +110,7 @@ async fn give<H: ControlHandle>(
     match shared.handle.order(&name, order).await {
         Ok(()) => StatusCode::ACCEPTED.into_response(),
         Err(OrderError::Unknown(unknown)) => unknown_session(&unknown),
-        Err(error @ OrderError::Stopped { .. }) => {
+        Err(error @ (OrderError::Stopped { .. } | OrderError::Ending { .. })) => {
             refuse(StatusCode::CONFLICT, RefusalKind::WrongPhase, &error.to_string())
         }
     }

@@ -175,7 +175,7 @@ impl Entry {
         let asked = order_name(order);
         match timeout(ANSWER_TIMEOUT, self.handle.order(order)).await {
             Ok(Ok(Obedience::Begun)) => tracing::info!(session, "{asked} requested"),
-            Ok(Ok(Obedience::Stopped)) => return Obedience::Stopped,
+            Ok(Ok(refused @ (Obedience::Stopped | Obedience::Ending))) => return refused,
             Ok(Err(gone)) => tracing::warn!(session, %gone, "no {asked}"),
             // It is in the session's queue and will be done.
             Err(_) => tracing::warn!(session, "the session's task is slow to {asked}"),
@@ -226,6 +226,7 @@ impl ControlHandle for Registry {
         match entry.order(order).await {
             Obedience::Begun => Ok(()),
             Obedience::Stopped => Err(OrderError::Stopped { name }),
+            Obedience::Ending => Err(OrderError::Ending { name }),
         }
     }
 

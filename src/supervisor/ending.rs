@@ -98,13 +98,14 @@ impl Supervisor<'_> {
 
     /// The end itself: local connections are reset, the AWS session is left or terminated.
     pub(super) async fn finish(mut self) {
-        let Some(farewell) = self.farewell.take() else {
+        // It stays: whatever comes during the last calls must find that the task ends.
+        let Some(ending) = self.farewell.as_ref().map(|farewell| farewell.ending) else {
             return;
         };
         let now = self.clock.now();
-        self.shell_leaves(farewell.ending, now);
+        self.shell_leaves(ending, now);
         let snapshot = self.session.snapshot();
-        match (farewell.ending, &snapshot.session_id) {
+        match (ending, &snapshot.session_id) {
             (Ending::Detach, Some(session_id)) if snapshot.phase != Phase::Stopped => {
                 // The websocket goes with this value; the AWS session is not told.
                 let cause = format!("detached; AWS session {session_id} lives on until it times out");
@@ -121,7 +122,7 @@ impl Supervisor<'_> {
             }
         }
         self.last_words().await;
-        for reply in farewell.replies {
+        for reply in self.farewell.take().into_iter().flat_map(|farewell| farewell.replies) {
             reply.answer(());
         }
     }

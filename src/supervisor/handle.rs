@@ -61,6 +61,8 @@ pub enum Obedience {
     Begun,
     /// The session is stopped, and only a start changes that.
     Stopped,
+    /// The session's task is ending: the daemon stops, or the configuration has the session no more.
+    Ending,
 }
 
 /// Where an answer goes.

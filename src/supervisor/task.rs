@@ -263,8 +263,8 @@ impl<'a> Supervisor<'a> {
 
     fn obey(&mut self, order: Order, now: Timestamp) -> Obedience {
         if self.farewell.is_some() {
-            // It ends; only another one could be started.
-            return Obedience::Stopped;
+            // Another session than the one that ends would be one that nobody holds.
+            return Obedience::Ending;
         }
         let was_wanted = *self.keep.wanted;
         let order = match order {

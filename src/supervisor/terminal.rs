@@ -131,6 +131,8 @@ impl Supervisor<'_> {
             let name = &self.keep.settings.name;
             let cause = if full && !gone {
                 "too many look at it already; detach one of them".to_owned()
+            } else if self.farewell.is_some() {
+                "it is ending".to_owned()
             } else {
                 format!("it is stopped; `autossm start {name}` starts it")
             };

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use autossm::control::Order;
 use autossm_proto::session::Phase;
 use autossm_sim::{BadAnswer, Call, Disturbance, Fault, LinkFault, Port, PortFault, Side, Simulator, Traffic, Way};
 use rustix::process::Signal;
@@ -159,6 +160,30 @@ async fn an_idle_client_of_a_session_that_is_away_has_nothing_to_be_delivered() 
     let away = |session: &autossm::status::SessionStatus| session.phase == Phase::Reattaching;
     bench.daemon.wait_until("away", away).await.unwrap();
     ends_with_nothing_to_deliver(bench.daemon).await;
+}
+
+#[tokio::test]
+async fn an_order_during_the_last_calls_starts_nothing() {
+    let bench = Bench::start("on_exit = \"terminate\"\n").await;
+    bench.attached().await;
+    let hang = Fault::Answer {
+        call: Call::Terminate,
+        times: 1,
+        answer: BadAnswer::Hang,
+    };
+    bench.inject([hang]).await;
+    let Bench { simulator, daemon, .. } = bench;
+    daemon.signal(Signal::TERM).unwrap();
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    while simulator.calls().terminate == 0 {
+        ticks.tick().await;
+    }
+    for order in [Order::Start, Order::Restart, Order::Reconnect] {
+        let refused = daemon.client().order("demo", order).await.unwrap_err();
+        assert!(refused.to_string().contains("ending"), "{order:?}: {refused}");
+    }
+    let (code, log) = daemon.ended().await.unwrap();
+    assert_eq!((code, simulator.calls().start), (Some(0), 1), "{log}");
 }
 
 #[tokio::test]

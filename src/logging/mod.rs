@@ -34,6 +34,9 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
+    /// There is nothing in it, which would log nothing.
+    #[error("an empty text is no log level; use off, error, warn, info, debug or trace")]
+    Empty,
     /// The level is none.
     #[error(
         "`{}` is no log level; use off, error, warn, info, debug or trace, or directives such as autossm::aws=debug ({reason})", .given.escape_debug()
@@ -149,6 +152,9 @@ fn filter(given: &str) -> Result<EnvFilter, LoggingError> {
     let is_word = |part: &str| !part.is_empty() && !part.contains(['=', '[', ':']);
     let is_level = |part: &str| LEVELS.contains(&part.to_ascii_lowercase().as_str());
     let mut parts = given.split(',').map(str::trim);
+    if parts.clone().all(str::is_empty) {
+        return Err(LoggingError::Empty);
+    }
     if let Some(word) = parts.find(|part| is_word(part) && !is_level(part)) {
         return Err(error(format!("`{}` is neither", word.escape_debug())));
     }
@@ -208,6 +214,14 @@ mod tests {
         for wrong in ["autossm=loud", "loud", "info,loud", "autossm"] {
             let error = check(wrong).unwrap_err();
             assert!(error.to_string().contains(&format!("`{wrong}`")), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_empty_level_does_not_silence_anything() {
+        for empty in ["", "  ", ",", " , "] {
+            let error = check(empty).unwrap_err();
+            assert!(error.to_string().contains("empty"), "{error}");
         }
     }
 

@@ -150,6 +150,7 @@ async fn log_level() {
     );
     transcript.run("log-level autossm=debug,rustls=trace").await;
     transcript.run("log-level loud").await;
+    transcript.run_words("log-level \"\"", &["log-level", ""]).await;
     transcript.run("log-level autossm=loud").await;
     transcript.run("log-level").await;
     transcript.check("log-level");

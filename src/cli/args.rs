@@ -127,7 +127,7 @@ pub(super) struct HistoryArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ReconnectArgs {
-    /// The session's name; without it, all sessions
+    /// The session's name, which starts a dormant one; without it, all sessions that are neither stopped nor dormant
     pub(super) name: Option<String>,
     #[command(flatten)]
     pub(super) socket: SocketArg,

@@ -18,9 +18,10 @@ async fn the_client_asks_for_everything_there_is() {
     let status = client.status().await.unwrap();
     assert_eq!((status.version.as_str(), status.pid), ("1.2.3", 7));
     for order in [Order::Reconnect, Order::Restart, Order::Start, Order::Stop] {
-        client.order("db", order).await.unwrap();
+        let running = client.order("db", order).await.unwrap() == Ordered::AlreadyRunning;
+        assert_eq!(running, order == Order::Start);
     }
-    client.reconnect_all().await.unwrap();
+    assert_eq!(client.reconnect_all().await.unwrap(), Some(7));
     client.set_log_level("debug").await.unwrap();
     let error = client.set_log_level("loud").await.unwrap_err();
     assert!(

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use autossm_proto::Timestamp;
-use autossm_proto::session::{Inbound, NetworkChange, Reading, Session};
+use autossm_proto::session::{Inbound, NetworkChange, Phase, Reading, Session};
 use tokio::sync::mpsc;
 
 use super::actions::{ActionNews, Actions};
@@ -267,6 +267,13 @@ impl<'a> Supervisor<'a> {
             return Obedience::Ending;
         }
         let was_wanted = *self.keep.wanted;
+        if order == Order::Start && was_wanted && self.session.phase() != Phase::Dormant {
+            return Obedience::Running;
+        }
+        let obedience = match order {
+            Order::Restart | Order::Start if self.keep.settings.on_demand => Obedience::Ended,
+            Order::Reconnect | Order::Restart | Order::Start | Order::Stop => Obedience::Begun,
+        };
         let order = match order {
             // Its one connection cannot be brought again.
             Order::Restart | Order::Start if self.keep.settings.on_demand => Order::Stop,
@@ -301,7 +308,7 @@ impl<'a> Supervisor<'a> {
                 self.session.start_now(now);
             }
         }
-        Obedience::Begun
+        obedience
     }
 
     fn handle_link(&mut self, news: LinkNews, now: Timestamp) {

@@ -23,6 +23,7 @@ mod attach;
 mod client;
 mod error;
 mod follow;
+mod places;
 mod proxy;
 mod routes;
 mod server;

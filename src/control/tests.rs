@@ -1,8 +1,11 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::fake::Fixture;
 use super::*;
@@ -122,6 +125,44 @@ async fn silent_clients_lose_their_places_in_time() {
     }
     // More than may be connected at once, and this one still gets its answer before its own deadline.
     fixture.client().status().await.unwrap();
+    fixture.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_clients_make_place_for_who_asks() {
+    let fixture = Fixture::start();
+    // Whoever reads events keeps its place.
+    let mut events = fixture.client().events().await.unwrap();
+    events.next().await.unwrap().unwrap();
+    let head = b"GET /v1/sta".as_slice();
+    let body = b"PUT /v1/log-level HTTP/1.1\r\ncontent-length: 100\r\n\r\n{\"level\":".as_slice();
+    let mut slow = JoinSet::new();
+    let (begun, mut begins) = mpsc::unbounded_channel();
+    for half in [head, body].into_iter().cycle().take(40) {
+        let (path, begun) = (fixture.path.clone(), begun.clone());
+        slow.spawn(async move {
+            loop {
+                if let Ok(mut stream) = UnixStream::connect(&path).await {
+                    drop(stream.write_all(half).await);
+                    begun.send(()).unwrap();
+                    drop(stream.read_to_end(&mut Vec::new()).await);
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    for _ in 0..40 {
+        begins.recv().await.unwrap();
+    }
+    let start = tokio::time::Instant::now();
+    for _ in 0..20 {
+        fixture.client().status().await.unwrap();
+    }
+    assert!(start.elapsed() < Duration::from_secs(1), "{:?}", start.elapsed());
+    fixture.fake.happen("still there");
+    let line = events.next().await.unwrap().unwrap();
+    assert!(line.contains("still there"), "{line}");
+    slow.shutdown().await;
     fixture.stop().await;
 }
 

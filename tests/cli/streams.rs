@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use autossm_proto::session::Phase;
-use autossm_sim::Simulator;
+use autossm_sim::{BadAnswer, Call, Fault, Simulator};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
@@ -205,10 +205,24 @@ async fn watching_shows_the_table_again_and_again() {
 #[tokio::test]
 async fn a_log_of_json_is_one_object_a_line() {
     let simulator = Simulator::start(autossm_sim::Config::default()).await.unwrap();
+    let denied = Fault::Answer {
+        call: Call::Start,
+        times: 1,
+        answer: BadAnswer::AccessDenied,
+    };
+    simulator.inject(denied).await.unwrap();
     let text = config(&simulator.endpoint_url(), 80, "");
     let after = ["--log", "trace", "--log-format", "json"];
     let daemon = Daemon::with(program(), &[], &after, &[], &text).await.unwrap();
     let address = daemon.listener().await.unwrap().to_string();
+    daemon
+        .wait_until("a refusal", |session| {
+            session.attempts == 1 && session.next_attempt_in_ms.is_some()
+        })
+        .await
+        .unwrap();
+    // Not after a minute.
+    daemon.client().reconnect_all().await.unwrap();
     daemon.attached().await.unwrap();
     daemon.signal(rustix::process::Signal::TERM).unwrap();
     let (code, log) = daemon.ended().await.unwrap();
@@ -225,6 +239,22 @@ async fn a_log_of_json_is_one_object_a_line() {
     assert_eq!(
         (&attached["session"], &attached["from"], &attached["level"]),
         (&"demo".into(), &"handshaking".into(), &"INFO".into())
+    );
+    let is_warning = |line: &&serde_json::Value| line["level"] == "WARN" && line["session"] == "demo";
+    let warnings: Vec<_> = lines.iter().filter(is_warning).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0]["cause"].as_str().unwrap().contains("ssm:StartSession"),
+        "{warnings:?}"
+    );
+    // The steps behind it, and each message.
+    assert_eq!(said("failed")["call"], "ssm:StartSession");
+    assert_eq!(said("answered")["call"], "ssm:StartSession");
+    assert_eq!(said("dialing")["host"], "127.0.0.1");
+    let message = lines.iter().find(|line| line["kind"] == "output_stream_data").unwrap();
+    assert_eq!(
+        (&message["number"], &message["message"]),
+        (&0.into(), &"received".into())
     );
     assert_eq!(lines.last().unwrap()["message"], "stopped");
 }

@@ -216,11 +216,9 @@ async fn a_client_that_has_sent_something_and_closed_is_given_a_minute() {
     let mut unix_rig = Rig::new(LocalSocket::Unix(accepted));
     unix.write_all(b"question").await.unwrap();
     drop(unix);
-    let begun = tokio::time::Instant::now();
+    assert!(timeout(Duration::from_secs(59), rig.reports.recv()).await.is_err());
     for rig in [&mut rig, &mut unix_rig] {
-        let message = timeout(Duration::from_secs(90), rig.reports.recv()).await.unwrap();
-        assert_eq!(message.unwrap().event, LocalEvent::Reset);
-        assert!(begun.elapsed() >= Duration::from_secs(60));
+        assert_eq!(rig.report().await, LocalEvent::Reset);
         rig.ended().await;
     }
     // Within it, it is served.

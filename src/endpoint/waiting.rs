@@ -3,12 +3,13 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::pin::Pin;
 use std::time::Duration;
 
 use rustix::net::{RecvFlags, recv};
 use tokio::io::unix::AsyncFd;
 use tokio::io::{Interest, Ready};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::{Sleep, sleep};
 
 use super::LocalSocket;
 
@@ -24,8 +25,8 @@ pub(super) struct Waiting {
     watch: Option<AsyncFd<OwnedFd>>,
     /// A Unix socket tells an end of one direction from an end of both.
     tells_both: bool,
-    /// When a client that has closed counts as one that has given up.
-    until: Option<Instant>,
+    /// Runs since the client has closed, until it counts as one that has given up.
+    closed: Option<Pin<Box<Sleep>>>,
 }
 
 impl Waiting {
@@ -40,7 +41,7 @@ impl Waiting {
         Self {
             watch: watch.ok(),
             tells_both,
-            until: None,
+            closed: None,
         }
     }
 
@@ -49,7 +50,7 @@ impl Waiting {
         Self {
             watch: None,
             tells_both: false,
-            until: None,
+            closed: None,
         }
     }
 
@@ -59,15 +60,15 @@ impl Waiting {
             return std::future::pending().await;
         };
         closed(watch, Interest::READABLE, Ready::is_read_closed).await;
-        let until = *self.until.get_or_insert_with(|| Instant::now() + PATIENCE);
+        let late = self.closed.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
         if self.tells_both {
             tokio::select! {
                 () = closed(watch, Interest::WRITABLE, Ready::is_write_closed) => {}
-                () = sleep_until(until) => return,
+                () = late.as_mut() => return,
             }
         }
         if has_sent(watch.as_fd()) {
-            sleep_until(until).await;
+            late.await;
         }
     }
 }

@@ -25,7 +25,7 @@ impl StandardError {
             tracing::warn!(
                 lines,
                 "lines are missing here: standard error did not take them in time"
-            )
+            );
         };
         Ok(Self {
             lines: Queue::start(write, tell)?,

@@ -11,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::Bench;
-use crate::support::daemon::{Daemon, config};
+use crate::support::daemon::{Daemon, PATIENCE, config};
 
 #[tokio::test]
 async fn a_detached_session_can_be_resumed() {
@@ -160,6 +160,31 @@ async fn an_idle_client_of_a_session_that_is_away_has_nothing_to_be_delivered() 
     let away = |session: &autossm::status::SessionStatus| session.phase == Phase::Reattaching;
     bench.daemon.wait_until("away", away).await.unwrap();
     ends_with_nothing_to_deliver(bench.daemon).await;
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_nobody_up() {
+    let simulator = Simulator::start(autossm_sim::Config::default()).await.unwrap();
+    let destination = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let text = config(&simulator.endpoint_url(), destination.local_addr().unwrap().port(), "");
+    let daemon = Daemon::unheard(Path::new(env!("CARGO_BIN_EXE_autossm")), &text)
+        .await
+        .unwrap();
+    let mut client = TcpStream::connect(daemon.listener().await.unwrap()).await.unwrap();
+    // Two lines a message are more than a pipe holds.
+    let sent = vec![b'x'; 2 << 20];
+    let arrives = async {
+        let (mut arrived, _) = destination.accept().await.unwrap();
+        let mut got = vec![0; sent.len()];
+        arrived.read_exact(&mut got).await.unwrap();
+    };
+    let sends = client.write_all(&sent);
+    let ((), written) = tokio::time::timeout(PATIENCE, async { tokio::join!(arrives, sends) })
+        .await
+        .unwrap();
+    written.unwrap();
+    daemon.client().status().await.unwrap();
+    assert_eq!(daemon.terminate().await.unwrap(), Some(0));
 }
 
 #[tokio::test]

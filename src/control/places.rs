@@ -4,11 +4,16 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
 use hyper::body::{Body as HttpBody, Frame, SizeHint};
 use tokio::task::AbortHandle;
+use tokio::time::{Sleep, sleep};
+
+/// What a client has to send its request, however many wait: a hundred who ask at once are no slow clients.
+const GRACE: Duration = Duration::from_millis(500);
 
 /// Set when a client has sent its whole request: from then on it is the server that is waited for.
 #[derive(Clone, Debug, Default)]
@@ -36,21 +41,37 @@ impl Asked {
 
 /// Those that are served, oldest first.
 #[derive(Debug, Default)]
-pub(super) struct Places(Vec<(AbortHandle, Asked)>);
+pub(super) struct Places(Vec<Place>);
+
+#[derive(Debug)]
+struct Place {
+    client: AbortHandle,
+    asked: Asked,
+    grace: Pin<Box<Sleep>>,
+}
 
 impl Places {
     pub(super) fn take(&mut self, client: AbortHandle, asked: Asked) {
-        self.0.retain(|(client, _)| !client.is_finished());
-        self.0.push((client, asked));
+        self.0.retain(|place| !place.client.is_finished());
+        let grace = Box::pin(sleep(GRACE));
+        self.0.push(Place { client, asked, grace });
     }
 
-    /// Closes the connection that has been sending its request for the longest time, if there is one.
-    pub(super) fn make_room(&mut self) {
-        self.0.retain(|(client, _)| !client.is_finished());
-        if let Some(at) = self.0.iter().position(|(_, asked)| !asked.get()) {
-            let (client, _) = self.0.remove(at);
-            client.abort();
-            tracing::debug!("a control connection that was slow to ask has lost its place");
+    /// Closes the connection that has been sending its request for the longest time, once it has had time enough; without one it
+    /// never returns. Cancel safe.
+    pub(super) async fn make_room(&mut self) {
+        loop {
+            self.0.retain(|place| !place.client.is_finished());
+            let Some(at) = self.0.iter().position(|place| !place.asked.get()) else {
+                return std::future::pending().await;
+            };
+            let Some(place) = self.0.get_mut(at) else { return };
+            place.grace.as_mut().await;
+            if !place.asked.get() {
+                tracing::debug!("a control connection that was slow to ask has lost its place");
+                self.0.remove(at).client.abort();
+                return;
+            }
         }
     }
 }

@@ -50,13 +50,13 @@ pub async fn serve(socket: ControlSocket, handle: impl ControlHandle, cancelled:
         while connections.try_join_next().is_some() {}
         let next = async {
             let stream = accept(&socket, &spare, &mut failing).await?;
-            let permit = Arc::clone(&permits).try_acquire_owned();
-            if permit.is_err() {
-                places.make_room();
-            }
-            match permit {
-                Ok(permit) => Some((stream, permit)),
-                Err(_) => Some((stream, Arc::clone(&permits).acquire_owned().await.ok()?)),
+            let mut permit = std::pin::pin!(Arc::clone(&permits).acquire_owned());
+            loop {
+                tokio::select! {
+                    biased;
+                    permit = &mut permit => return Some((stream, permit.ok()?)),
+                    () = places.make_room() => {}
+                }
             }
         };
         tokio::select! {

@@ -155,16 +155,28 @@ async fn slow_clients_make_place_for_who_asks() {
         begins.recv().await.unwrap();
     }
     let client = fixture.client();
-    let asks = async {
-        for _ in 0..20 {
-            client.status().await.unwrap();
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(1), asks).await.unwrap();
+    for _ in 0..20 {
+        let soon = Duration::from_secs(2);
+        tokio::time::timeout(soon, client.status()).await.unwrap().unwrap();
+    }
     fixture.fake.happen("still there");
     let line = events.next().await.unwrap().unwrap();
     assert!(line.contains("still there"), "{line}");
     slow.shutdown().await;
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn a_hundred_who_ask_at_once_are_all_answered() {
+    let fixture = Fixture::start();
+    let mut asking = JoinSet::new();
+    for _ in 0..100 {
+        let client = fixture.client();
+        asking.spawn(async move { client.status().await.map(drop) });
+    }
+    while let Some(answered) = asking.join_next().await {
+        answered.unwrap().unwrap();
+    }
     fixture.stop().await;
 }
 

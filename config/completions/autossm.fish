@@ -72,7 +72,7 @@ complete -c autossm -n "__fish_autossm_using_subcommand stop" -l socket -d 'The 
 complete -c autossm -n "__fish_autossm_using_subcommand stop" -s h -l help -d 'Print help'
 complete -c autossm -n "__fish_autossm_using_subcommand reload" -l socket -d 'The daemon\'s control socket [default: $XDG_RUNTIME_DIR/autossm/control.sock]' -r -F
 complete -c autossm -n "__fish_autossm_using_subcommand reload" -s h -l help -d 'Print help'
-complete -c autossm -n "__fish_autossm_using_subcommand wait" -l for -d 'The phase, as `autossm status` shows it; `up` is `attached`' -r
+complete -c autossm -n "__fish_autossm_using_subcommand wait" -l for -d 'up (attached), stopped, dormant, starting, handshaking, reattaching, awaiting_login, awaiting_target or ended' -r
 complete -c autossm -n "__fish_autossm_using_subcommand wait" -l timeout -d 'How long; 0s only looks' -r
 complete -c autossm -n "__fish_autossm_using_subcommand wait" -l socket -d 'The daemon\'s control socket [default: $XDG_RUNTIME_DIR/autossm/control.sock]' -r -F
 complete -c autossm -n "__fish_autossm_using_subcommand wait" -s h -l help -d 'Print help'

@@ -42,12 +42,14 @@ impl<'a> Calls<'a> {
     {
         let error = match sent {
             Ok(answer) => {
+                tracing::debug!(call = action.name(), "answered");
                 self.account.accept();
                 return Ok(answer);
             }
             Err(error) => error,
         };
         let failure = self.describe(action, &error);
+        tracing::debug!(call = action.name(), cause = failure.text, "failed");
         if let FailureClass::Throttled { retry_after } = failure.class {
             self.account.turns.throttled(retry_after);
         }

@@ -6,6 +6,7 @@ use std::time::Duration;
 use autossm_proto::session::Phase;
 use clap::{Args, Parser, Subcommand};
 
+use super::exit;
 use super::service::ServiceCommand;
 use crate::config::{Environment, LogFormat, PathError};
 use crate::control::{Client, Whose};
@@ -35,6 +36,7 @@ pub(super) struct Cli {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     /// Hold the configured sessions until told to stop (the daemon, in the foreground)
+    #[command(after_help = exit::OF_RUN)]
     Run(RunArgs),
     /// Validate the configuration and show what it means
     Check(CheckArgs),
@@ -43,6 +45,7 @@ pub(super) enum Command {
     /// Show the last drops, and how long each took
     History(HistoryArgs),
     /// Drop a session's connection, or all of them, and attach again at once
+    #[command(after_help = exit::OF_RECONNECT)]
     Reconnect(ReconnectArgs),
     /// End a session and start a new one; its local connections are reset
     Restart(NameArgs),
@@ -53,6 +56,7 @@ pub(super) enum Command {
     /// Make the daemon read its configuration again; unchanged sessions are not touched
     Reload(DaemonArgs),
     /// Wait until a session is in a phase
+    #[command(after_help = exit::OF_WAIT)]
     Wait(WaitArgs),
     /// Connect this terminal to a shell; detaching leaves it running
     Attach(AttachArgs),
@@ -61,6 +65,7 @@ pub(super) enum Command {
     /// Run a command on a target: its output, and its exit code
     Exec(ExecArgs),
     /// Carry standard input and output to a port of a target: ssh's ProxyCommand
+    #[command(after_help = exit::OF_PROXY)]
     Proxy(ProxyArgs),
     /// Print what makes ssh use it, for ~/.ssh/config
     SshConfig(SshConfigArgs),
@@ -127,7 +132,7 @@ pub(super) struct HistoryArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct ReconnectArgs {
-    /// The session's name; without it, all sessions
+    /// The session's name, which starts a dormant one; without it, all sessions that are neither stopped nor dormant
     pub(super) name: Option<String>,
     #[command(flatten)]
     pub(super) socket: SocketArg,
@@ -151,7 +156,7 @@ pub(super) struct DaemonArgs {
 pub(super) struct WaitArgs {
     /// The session's name
     pub(super) name: String,
-    /// The phase, as `autossm status` shows it; `up` is `attached`
+    /// up (attached), stopped, dormant, starting, handshaking, reattaching, awaiting_login, awaiting_target or ended
     #[arg(long = "for", value_name = "PHASE", value_parser = phase)]
     pub(super) phase: Phase,
     /// How long; 0s only looks

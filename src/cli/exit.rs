@@ -2,11 +2,48 @@
 
 use std::process::ExitCode;
 
-use crate::config::{LoadError, PathError};
+use crate::config::{LoadError, PathError, Refused};
 use crate::control::ClientError;
 use crate::daemon::DaemonError;
 use crate::logging::LoggingError;
 use crate::status::{ProxyEnd, ProxyEndKind};
+
+/// For the help of `run`.
+pub(super) const OF_RUN: &str = "\
+Exit codes:
+  0   ended by a signal, all sessions left or terminated
+  1   ended at once by a second signal
+  2   wrong usage
+  69  something it needs is not there: another daemon has the control socket
+  78  the configuration is wrong";
+
+/// For the help of `wait`.
+pub(super) const OF_WAIT: &str = "\
+Exit codes:
+  0   the session is in that phase
+  1   no session has that name, or not any more
+  3   no daemon is running, or it has ended
+  4   not in time
+  77  not in time, and the session needs a login to AWS";
+
+/// For the help of `reconnect`.
+pub(super) const OF_RECONNECT: &str = "\
+Exit codes:
+  0   it has begun
+  1   no session has that name
+  3   no daemon is running
+  4   the session is stopped";
+
+/// For the help of `proxy`.
+pub(super) const OF_PROXY: &str = "\
+Exit codes:
+  0   one side has closed
+  1   AWS refuses: permissions, parameters
+  2   there is no such target and no session of that name
+  69  the target is offline, or nobody listens on that port
+  75  the session or the daemon has ended under it, or there was no network for 30 s
+  77  log in to AWS
+  78  the configuration is wrong";
 
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -98,7 +135,8 @@ pub(super) fn of(error: &anyhow::Error) -> Exit {
     if error.is::<PathError>() {
         return Exit::Unavailable;
     }
-    if error.is::<LoggingError>() {
+    // The daemon says the same of a target as a bad request.
+    if error.is::<LoggingError>() || error.is::<Refused>() {
         return Exit::Usage;
     }
     Exit::Failure

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use anyhow::Context;
 use tokio::io::Interest;
 use tokio::io::unix::AsyncFd;
 
@@ -17,9 +18,10 @@ pub(super) enum Reader {
 }
 
 /// Writes `text` to standard output, and says whether somebody reads it.
-pub(super) fn print(text: &str) -> io::Result<Reader> {
+pub(super) fn print(text: &str) -> anyhow::Result<Reader> {
     let mut stdout = io::stdout().lock();
-    tolerate_closed(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()))
+    let written = tolerate_closed(stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()));
+    written.context("cannot write to standard output")
 }
 
 /// Writes some of `bytes` to standard output at once and as they are, and says how many; none when nobody reads it.
@@ -66,12 +68,14 @@ pub(super) fn complain(message: &str) {
 /// What clap has to say: help and version on standard output, wrong usage on standard error.
 pub(super) fn usage(error: &clap::Error) -> Exit {
     let written = tolerate_closed(error.print());
-    if written.is_err() {
-        Exit::Failure
-    } else if error.use_stderr() {
-        Exit::Usage
-    } else {
-        Exit::Done
+    match written {
+        // There is nowhere left to complain to, and yet it is wrong.
+        _ if error.use_stderr() => Exit::Usage,
+        Ok(_) => Exit::Done,
+        Err(error) => {
+            self::error(&anyhow::Error::new(error).context("cannot write to standard output"));
+            Exit::Failure
+        }
     }
 }
 

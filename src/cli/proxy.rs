@@ -61,10 +61,21 @@ fn through_daemon(args: &ProxyArgs, client: &Client, proxied: &Proxied) -> anyho
 }
 
 fn alone(args: &ProxyArgs, session: SessionSettings) -> anyhow::Result<Exit> {
-    if args.verbose {
-        logging::start("info", LogFormat::Human)?;
+    let log = if args.verbose {
+        Some(logging::start("info", LogFormat::Human)?)
+    } else {
+        None
+    };
+    let ended = hold_alone(args, session);
+    // Before anything else is said.
+    if let Some(log) = log {
+        log.flush();
     }
-    let hold = move |stream| runtime::block_on(daemon::hold_alone(session, stream));
+    ended
+}
+
+fn hold_alone(args: &ProxyArgs, session: SessionSettings) -> anyhow::Result<Exit> {
+    let hold = move |stream| runtime::block_on(daemon::hold_alone(session, stream, is_interactive()));
     let (ended, held) = hold_here(hold, |stream| relay(&stream, &[]))?;
     let ended = ended.context("cannot carry the connection")?;
     match held?? {

@@ -77,34 +77,24 @@ pub(super) fn relay(stream: &UnixStream, first: &[u8]) -> io::Result<Ended> {
 impl Relay<'_> {
     fn turn(&mut self) -> io::Result<Option<Ended>> {
         let (stdin, stdout) = (io::stdin(), io::stdout());
-        let wants = |wanted: bool, flag: PollFlags| if wanted { flag } else { PollFlags::empty() };
-        let reads = self.input == Input::Open && self.up.is_empty();
-        let socket =
-            wants(self.far_open && self.down.is_empty(), PollFlags::IN) | wants(!self.up.is_empty(), PollFlags::OUT);
-        let mut fds = vec![
-            PollFd::new(&stdout, wants(!self.down.is_empty(), PollFlags::OUT)),
-            PollFd::new(self.stream, socket),
-        ];
-        if reads {
-            fds.push(PollFd::new(&stdin, PollFlags::IN));
-        }
+        let (far_wanted, input_wanted) = (self.far_wanted(), self.input_wanted());
+        let mut fds = self.awaited(&stdin, &stdout);
         let telling = self.input == Input::Ended && self.up.is_empty();
         let ready = match poll(&mut fds, telling.then_some(&GRACE)) {
             Ok(ready) => ready,
             Err(Errno::INTR) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let seen: Vec<PollFlags> = fds.iter().map(PollFd::revents).collect();
-        let [out, far, rest @ ..] = seen.as_slice() else {
-            return Ok(None);
-        };
+        let mut seen = fds.iter().map(PollFd::revents);
+        let mut next = |is_there: bool| is_there.then(|| seen.next()).flatten().unwrap_or(PollFlags::empty());
+        let (out, far, typed) = (next(true), next(!far_wanted.is_empty()), next(input_wanted));
         if out.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL) {
             return Ok(Some(Ended::ClientGone));
         }
         if telling && ready == 0 {
             self.tell_end();
         }
-        if rest.first().is_some_and(|flags| !flags.is_empty()) {
+        if !typed.is_empty() {
             self.read_input(stdin.as_fd())?;
         }
         if far.intersects(PollFlags::OUT | PollFlags::ERR | PollFlags::HUP) {
@@ -117,6 +107,38 @@ impl Relay<'_> {
             return self.write_output();
         }
         Ok(None)
+    }
+
+    /// What is waited for: standard output, the connection and standard input, as far as something is wanted of the last two. Of
+    /// a connection that is over `poll` tells at once, again and again, whatever was asked; it may have to wait for a reader.
+    fn awaited<'f>(&self, stdin: &'f impl AsFd, stdout: &'f impl AsFd) -> Vec<PollFd<'f>>
+    where
+        Self: 'f,
+    {
+        let written = if self.down.is_empty() {
+            PollFlags::empty()
+        } else {
+            PollFlags::OUT
+        };
+        let mut fds = vec![PollFd::new(stdout, written)];
+        if !self.far_wanted().is_empty() {
+            fds.push(PollFd::new(self.stream, self.far_wanted()));
+        }
+        if self.input_wanted() {
+            fds.push(PollFd::new(stdin, PollFlags::IN));
+        }
+        fds
+    }
+
+    fn input_wanted(&self) -> bool {
+        self.input == Input::Open && self.up.is_empty()
+    }
+
+    fn far_wanted(&self) -> PollFlags {
+        let mut wanted = PollFlags::empty();
+        wanted.set(PollFlags::IN, self.far_open && self.down.is_empty());
+        wanted.set(PollFlags::OUT, !self.up.is_empty());
+        wanted
     }
 
     fn read_input(&mut self, stdin: BorrowedFd<'_>) -> io::Result<()> {
@@ -184,4 +206,33 @@ impl Relay<'_> {
 /// Whether a person types the input, and Ctrl-C is meant for this program.
 pub(super) fn is_interactive() -> bool {
     io::stdin().is_terminal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const AT_ONCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
+
+    #[test]
+    fn a_session_that_is_over_is_not_asked_again_and_again_while_its_reader_is_slow() {
+        let (own, far) = UnixStream::pair().unwrap();
+        drop(far);
+        // Nobody types, and nobody reads what is written until nothing more can be.
+        let (stdin, _typing) = UnixStream::pair().unwrap();
+        let (mut stdout, _reader) = UnixStream::pair().unwrap();
+        stdout.set_nonblocking(true).unwrap();
+        while stdout.write(&[0; READ]).is_ok() {}
+        let mut relay = Relay {
+            stream: &own,
+            up: Vec::new(),
+            down: b"the last words".to_vec(),
+            input: Input::Open,
+            far_open: true,
+        };
+        assert_eq!(poll(&mut relay.awaited(&stdin, &stdout), Some(&AT_ONCE)).unwrap(), 0);
+        // What is over is noticed once there is room again.
+        relay.down.clear();
+        assert_eq!(poll(&mut relay.awaited(&stdin, &stdout), Some(&AT_ONCE)).unwrap(), 1);
+    }
 }

@@ -163,6 +163,10 @@ fn target(session: &SessionStatus) -> String {
 }
 
 fn listeners(session: &SessionStatus) -> String {
+    // Nobody connects to these: a command brings its own connection.
+    if session.shell {
+        return format!("autossm attach {}", sanitise(&session.name));
+    }
     if session.on_demand {
         return "autossm proxy".to_owned();
     }

@@ -1,7 +1,6 @@
 //! `autossm run`: the daemon in the foreground.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::args::RunArgs;
 use super::exit::Exit;
@@ -9,9 +8,6 @@ use super::runtime;
 use crate::config::{self, Environment};
 use crate::endpoint::Inherited;
 use crate::{daemon, logging};
-
-/// What the runtime may still wait for at the end: a name that is being looked up, a file that is being read.
-const LEFT_OVERS: Duration = Duration::from_millis(100);
 
 pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     // Before there is another thread.
@@ -36,7 +32,11 @@ pub(super) fn run(args: &RunArgs) -> anyhow::Result<Exit> {
     };
     let runtime = runtime::daemon()?;
     let ended = runtime.block_on(daemon::run(settings, options));
-    runtime.shutdown_timeout(LEFT_OVERS);
-    ended?;
-    Ok(Exit::Done)
+    runtime::end(runtime);
+    let heard = log.flush();
+    match ended {
+        // Whoever takes no line of the log takes no other words either, and to say them would be to wait for ever.
+        Err(error) if !heard => Ok(Exit::Daemon(error.exit_code())),
+        ended => Ok(ended.map(|()| Exit::Done)?),
+    }
 }

@@ -109,6 +109,29 @@ orders-db  attached     3m 2s  127.0.0.1:5432  3            1      1.2 MB  20.0 
 }
 
 #[test]
+fn where_nobody_can_connect_the_command_is_shown_that_does() {
+    let shell = |on_demand| SessionStatus {
+        shell: true,
+        on_demand,
+        listeners: Vec::new(),
+        ..session("build")
+    };
+    let proxied = SessionStatus {
+        on_demand: true,
+        listeners: Vec::new(),
+        ..session("ssh-i-0-1")
+    };
+    for (session, shown) in [
+        (shell(false), "autossm attach build"),
+        (shell(true), "autossm attach build"),
+        (proxied, "autossm proxy"),
+    ] {
+        let text = render::session(&session);
+        assert!(text.contains(&format!("  listens on   {shown}\n")), "{text}");
+    }
+}
+
+#[test]
 fn one_session_is_shown_in_detail() {
     assert_eq!(
         render::session(&session("orders-db")),

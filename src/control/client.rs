@@ -14,7 +14,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use super::follow::{Connection, Events};
-use super::{ClientError, LogLevel, Order, Refusal, RefusalKind, UnknownSession};
+use super::{ClientError, LogLevel, Order, Ordered, OrderedAllBody, OrderedBody, Refusal, RefusalKind, UnknownSession};
 use crate::config::is_session_name;
 use crate::status::{DaemonStatus, ReloadStatus, Sandbox};
 
@@ -68,7 +68,7 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn order(&self, name: &str, order: Order) -> Result<(), ClientError> {
+    pub async fn order(&self, name: &str, order: Order) -> Result<Ordered, ClientError> {
         let unknown = || UnknownSession { name: name.to_owned() };
         // No session can have such a name, and as part of a path it would be another one.
         if !is_session_name(name) {
@@ -77,17 +77,22 @@ impl Client {
         let path = format!("/v1/sessions/{name}/{}", order_name(order));
         match self.ask(Method::POST, &path, Bytes::new(), TIMEOUT).await {
             Err(ClientError::UnknownSession(_)) => Err(unknown().into()),
-            answer => answer.map(drop),
+            // A daemon of before that had only one thing to say.
+            answer => Ok(serde_json::from_slice::<OrderedBody>(&answer?)
+                .unwrap_or_default()
+                .outcome),
         }
     }
 
-    /// Asks for a reconnect of all sessions.
+    /// Asks for a reconnect of all sessions that are neither stopped nor dormant; gives how many do so, if the daemon
+    /// tells.
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn reconnect_all(&self) -> Result<(), ClientError> {
-        let answer = self.ask(Method::POST, "/v1/reconnect", Bytes::new(), TIMEOUT).await;
-        answer.map(drop)
+    pub async fn reconnect_all(&self) -> Result<Option<usize>, ClientError> {
+        let answer = self.ask(Method::POST, "/v1/reconnect", Bytes::new(), TIMEOUT).await?;
+        let told = serde_json::from_slice::<OrderedAllBody>(&answer);
+        Ok(told.ok().map(|told| told.sessions))
     }
 
     /// Makes the daemon read its configuration again; what that changes has been done when this returns.

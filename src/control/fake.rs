@@ -58,7 +58,7 @@ impl ControlHandle for Fake {
         None
     }
 
-    async fn order(&self, name: &str, order: Order) -> Result<(), OrderError> {
+    async fn order(&self, name: &str, order: Order) -> Result<Ordered, OrderError> {
         let own = || name.to_owned();
         match name {
             "db" => {}
@@ -66,11 +66,15 @@ impl ControlHandle for Fake {
             _ => return Err(UnknownSession { name: own() }.into()),
         }
         self.note(format!("{order:?} {name}"));
-        Ok(())
+        Ok(match order {
+            Order::Start => Ordered::AlreadyRunning,
+            Order::Reconnect | Order::Restart | Order::Stop => Ordered::Begun,
+        })
     }
 
-    async fn order_all(&self, order: Order) {
+    async fn order_all(&self, order: Order) -> usize {
         self.note(format!("{order:?} all"));
+        7
     }
 
     async fn reload(&self) -> Result<ReloadStatus, ReloadError> {

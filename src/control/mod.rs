@@ -6,8 +6,8 @@
 //! | `GET /v1/sessions/NAME` | 200 and [`SessionStatus`] |
 //! | `GET /v1/sandbox` | 200 and [`Sandbox`] |
 //! | `GET /v1/events` | 200 and one [`EventLine`] a line, without an end |
-//! | `POST /v1/sessions/NAME/{reconnect,restart,start,stop}` | 202: it has begun |
-//! | `POST /v1/reconnect` | 202: all sessions |
+//! | `POST /v1/sessions/NAME/{reconnect,restart,start,stop}` | 202: it has begun; `{"outcome": "begun"}`, or `already_running`, `ended` |
+//! | `POST /v1/reconnect` | 202: all sessions that are neither stopped nor dormant; `{"sessions": 2}` |
 //! | `POST /v1/reload` | 200 and [`ReloadStatus`]; 422 when the configuration is wrong, which changes nothing |
 //! | `POST /v1/proxy` with [`ProxyRequest`], `Upgrade: autossm-proxy` | 101 and the bytes of one connection; `Autossm-Session` names its session |
 //! | `GET /v1/proxy/NAME` | 200 and [`ProxyEnd`], once, when that connection is over |
@@ -23,6 +23,7 @@ mod attach;
 mod client;
 mod error;
 mod follow;
+mod places;
 mod proxy;
 mod routes;
 mod server;
@@ -70,10 +71,10 @@ pub trait ControlHandle: Clone + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`OrderError`].
-    fn order(&self, name: &str, order: Order) -> impl Future<Output = Result<(), OrderError>> + Send;
+    fn order(&self, name: &str, order: Order) -> impl Future<Output = Result<Ordered, OrderError>> + Send;
 
-    /// Gives an order to all sessions.
-    fn order_all(&self, order: Order) -> impl Future<Output = ()> + Send;
+    /// Gives an order to all sessions that are neither stopped nor dormant; how many have begun it.
+    fn order_all(&self, order: Order) -> impl Future<Output = usize> + Send;
 
     /// Reads the configuration again; what it changes has been done when this returns.
     ///
@@ -126,6 +127,32 @@ pub enum ReloadError {
     Stopping,
 }
 
+/// What has become of an order.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ordered {
+    /// It has begun.
+    #[default]
+    Begun,
+    /// There was nothing to start.
+    AlreadyRunning,
+    /// The session's one connection cannot be brought again, so it ends instead.
+    Ended,
+}
+
+/// The body of an order's 202.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+struct OrderedBody {
+    outcome: Ordered,
+}
+
+/// The body of the 202 to an order to all sessions.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+struct OrderedAllBody {
+    /// How many have begun it.
+    sessions: usize,
+}
+
 /// Why an order is not obeyed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OrderError {
@@ -135,6 +162,12 @@ pub enum OrderError {
     /// The session was stopped.
     #[error("session `{name}` is stopped; `autossm start {name}` starts it")]
     Stopped {
+        /// The session.
+        name: String,
+    },
+    /// The session ends, and the daemon or its configuration has it no more.
+    #[error("session `{name}` is ending; it takes no orders any more")]
+    Ending {
         /// The session.
         name: String,
     },

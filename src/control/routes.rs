@@ -16,8 +16,8 @@ use tokio_util::sync::CancellationToken;
 use super::client::order_name;
 use super::proxy::Upgrading;
 use super::{
-    ControlHandle, LogLevel, Order, OrderError, Refusal, RefusalKind, ReloadError, UnknownSession, attach, proxy,
-    stream,
+    ControlHandle, LogLevel, Order, OrderError, OrderedAllBody, OrderedBody, Refusal, RefusalKind, ReloadError,
+    UnknownSession, attach, proxy, stream,
 };
 
 /// Readers of events at once; the other connections are for short questions.
@@ -108,17 +108,17 @@ async fn give<H: ControlHandle>(
         return unknown_path();
     };
     match shared.handle.order(&name, order).await {
-        Ok(()) => StatusCode::ACCEPTED.into_response(),
+        Ok(outcome) => (StatusCode::ACCEPTED, Json(OrderedBody { outcome })).into_response(),
         Err(OrderError::Unknown(unknown)) => unknown_session(&unknown),
-        Err(error @ OrderError::Stopped { .. }) => {
+        Err(error @ (OrderError::Stopped { .. } | OrderError::Ending { .. })) => {
             refuse(StatusCode::CONFLICT, RefusalKind::WrongPhase, &error.to_string())
         }
     }
 }
 
 async fn reconnect_all<H: ControlHandle>(State(shared): State<Shared<H>>) -> Response {
-    shared.handle.order_all(Order::Reconnect).await;
-    StatusCode::ACCEPTED.into_response()
+    let sessions = shared.handle.order_all(Order::Reconnect).await;
+    (StatusCode::ACCEPTED, Json(OrderedAllBody { sessions })).into_response()
 }
 
 async fn reload<H: ControlHandle>(State(shared): State<Shared<H>>, Extension(long): Extension<LongLived>) -> Response {

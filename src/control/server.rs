@@ -1,10 +1,13 @@
-//! Serves the control API. No client can stall it: each connection has a deadline, and their number has a bound.
+//! Serves the control API. No client can stall it: each connection has a deadline, their number has a bound, and where all
+//! places are taken, who is slow to ask loses his to the next one.
 
 use std::fs::File;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use axum::extract::Request;
+use axum::middleware::map_request;
 use axum::{Extension, Router};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
@@ -15,6 +18,7 @@ use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::ControlHandle;
+use super::places::{Asked, Places};
 use super::proxy::Upgrading;
 use super::routes::{LongLived, router};
 use super::socket::ControlSocket;
@@ -40,18 +44,32 @@ pub async fn serve(socket: ControlSocket, handle: impl ControlHandle, cancelled:
     let spare = Spare::default();
     let mut failing = false;
     let mut connections = JoinSet::new();
+    let mut places = Places::default();
     loop {
         // Finished connections are reaped here; there are never more than MOST_CONNECTIONS and the one that came.
         while connections.try_join_next().is_some() {}
+        let next = async {
+            let stream = accept(&socket, &spare, &mut failing).await?;
+            let mut permit = std::pin::pin!(Arc::clone(&permits).acquire_owned());
+            loop {
+                tokio::select! {
+                    biased;
+                    permit = &mut permit => return Some((stream, permit.ok()?)),
+                    () = places.make_room() => {}
+                }
+            }
+        };
         tokio::select! {
             () = cancelled.cancelled() => break,
-            next = accept(&socket, Arc::clone(&permits), &spare, &mut failing) => if let Some((stream, permit)) = next {
-                let (router, spare) = (router.clone(), spare.clone());
-                connections.spawn(async move {
-                    serve_connection(stream, router, permit).await;
+            next = next => if let Some((stream, permit)) = next {
+                let (router, spare, asked) = (router.clone(), spare.clone(), Asked::default());
+                let noted = asked.clone();
+                let client = connections.spawn(async move {
+                    serve_connection(stream, router, noted, permit).await;
                     // At once: the descriptor that is free now is wanted by local connections too.
                     spare.hold();
                 });
+                places.take(client, asked);
             },
         }
     }
@@ -84,23 +102,17 @@ impl Spare {
 }
 
 /// The next client that may be one; none when this one may not or there was none.
-async fn accept(
-    socket: &ControlSocket,
-    permits: Arc<Semaphore>,
-    spare: &Spare,
-    failing: &mut bool,
-) -> Option<(UnixStream, OwnedSemaphorePermit)> {
-    let permit = permits.acquire_owned().await.ok()?;
+async fn accept(socket: &ControlSocket, spare: &Spare, failing: &mut bool) -> Option<UnixStream> {
     spare.hold();
     match socket.listener().accept().await {
         Ok((stream, _)) => {
             *failing = false;
-            is_ours(&stream).then_some((stream, permit))
+            is_ours(&stream).then_some(stream)
         }
         Err(error) if is_exhausted(&error) && spare.release() => {
             // Without a pause: a local connection would take the place.
             let (stream, _) = socket.listener().accept().await.ok()?;
-            is_ours(&stream).then_some((stream, permit))
+            is_ours(&stream).then_some(stream)
         }
         Err(error) => {
             if !std::mem::replace(failing, true) {
@@ -139,12 +151,16 @@ pub(super) const fn is_allowed(peer: u32, own: u32) -> bool {
     peer == own
 }
 
-async fn serve_connection(stream: UnixStream, router: Router, _permit: OwnedSemaphorePermit) {
+async fn serve_connection(stream: UnixStream, router: Router, asked: Asked, _permit: OwnedSemaphorePermit) {
     let (long, upgrading) = (LongLived::default(), Upgrading::default());
     let service = TowerToHyperService::new(
         router
             .layer(Extension(long.clone()))
-            .layer(Extension(upgrading.clone())),
+            .layer(Extension(upgrading.clone()))
+            .layer(map_request(move |request: Request| {
+                let request = request.map(|body| asked.watch(body));
+                async move { request }
+            })),
     );
     let connection = hyper::server::conn::http1::Builder::new()
         .timer(TokioTimer::new())

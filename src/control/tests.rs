@@ -1,8 +1,11 @@
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
+use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use super::fake::Fixture;
 use super::*;
@@ -18,9 +21,10 @@ async fn the_client_asks_for_everything_there_is() {
     let status = client.status().await.unwrap();
     assert_eq!((status.version.as_str(), status.pid), ("1.2.3", 7));
     for order in [Order::Reconnect, Order::Restart, Order::Start, Order::Stop] {
-        client.order("db", order).await.unwrap();
+        let running = client.order("db", order).await.unwrap() == Ordered::AlreadyRunning;
+        assert_eq!(running, order == Order::Start);
     }
-    client.reconnect_all().await.unwrap();
+    assert_eq!(client.reconnect_all().await.unwrap(), Some(7));
     client.set_log_level("debug").await.unwrap();
     let error = client.set_log_level("loud").await.unwrap_err();
     assert!(
@@ -121,6 +125,58 @@ async fn silent_clients_lose_their_places_in_time() {
     }
     // More than may be connected at once, and this one still gets its answer before its own deadline.
     fixture.client().status().await.unwrap();
+    fixture.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_clients_make_place_for_who_asks() {
+    let fixture = Fixture::start();
+    // Whoever reads events keeps its place.
+    let mut events = fixture.client().events().await.unwrap();
+    events.next().await.unwrap().unwrap();
+    let head = b"GET /v1/sta".as_slice();
+    let body = b"PUT /v1/log-level HTTP/1.1\r\ncontent-length: 100\r\n\r\n{\"level\":".as_slice();
+    let mut slow = JoinSet::new();
+    let (begun, mut begins) = mpsc::channel(64);
+    for half in [head, body].into_iter().cycle().take(40) {
+        let (path, begun) = (fixture.path.clone(), begun.clone());
+        slow.spawn(async move {
+            loop {
+                if let Ok(mut stream) = UnixStream::connect(&path).await {
+                    drop(stream.write_all(half).await);
+                    begun.send(()).await.unwrap();
+                    drop(stream.read_to_end(&mut Vec::new()).await);
+                }
+                tokio::task::yield_now().await;
+            }
+        });
+    }
+    for _ in 0..40 {
+        begins.recv().await.unwrap();
+    }
+    let client = fixture.client();
+    for _ in 0..20 {
+        let soon = Duration::from_secs(2);
+        tokio::time::timeout(soon, client.status()).await.unwrap().unwrap();
+    }
+    fixture.fake.happen("still there");
+    let line = events.next().await.unwrap().unwrap();
+    assert!(line.contains("still there"), "{line}");
+    slow.shutdown().await;
+    fixture.stop().await;
+}
+
+#[tokio::test]
+async fn a_hundred_who_ask_at_once_are_all_answered() {
+    let fixture = Fixture::start();
+    let mut asking = JoinSet::new();
+    for _ in 0..100 {
+        let client = fixture.client();
+        asking.spawn(async move { client.status().await.map(drop) });
+    }
+    while let Some(answered) = asking.join_next().await {
+        answered.unwrap().unwrap();
+    }
     fixture.stop().await;
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use autossm_proto::Timestamp;
+use autossm_proto::session::Phase;
 use futures_util::future::join_all;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::timeout;
@@ -14,7 +15,7 @@ use super::sandbox;
 use crate::clock::Clock;
 use crate::config::{Environment, OnExit, SessionSettings};
 use crate::control::{
-    AttachRequest, ControlHandle, OpenProxy, OrderError, ProxyError, ProxyRequest, ReloadError, Subscription,
+    AttachRequest, ControlHandle, OpenProxy, OrderError, Ordered, ProxyError, ProxyRequest, ReloadError, Subscription,
     UnknownSession,
 };
 use crate::status::{DaemonStatus, Event, ProxyEnd, ReloadStatus, Sandbox, SessionStatus};
@@ -174,8 +175,12 @@ impl Entry {
         let session = &self.settings.name;
         let asked = order_name(order);
         match timeout(ANSWER_TIMEOUT, self.handle.order(order)).await {
-            Ok(Ok(Obedience::Begun)) => tracing::info!(session, "{asked} requested"),
-            Ok(Ok(Obedience::Stopped)) => return Obedience::Stopped,
+            Ok(Ok(obeyed @ (Obedience::Begun | Obedience::Ended))) => {
+                tracing::info!(session, "{asked} requested");
+                return obeyed;
+            }
+            Ok(Ok(Obedience::Running)) => return Obedience::Running,
+            Ok(Ok(refused @ (Obedience::Stopped | Obedience::Ending))) => return refused,
             Ok(Err(gone)) => tracing::warn!(session, %gone, "no {asked}"),
             // It is in the session's queue and will be done.
             Err(_) => tracing::warn!(session, "the session's task is slow to {asked}"),
@@ -218,20 +223,28 @@ impl ControlHandle for Registry {
         Some(self.entry(name)?.status().await)
     }
 
-    async fn order(&self, name: &str, order: Order) -> Result<(), OrderError> {
+    async fn order(&self, name: &str, order: Order) -> Result<Ordered, OrderError> {
         let name = name.to_owned();
         let Some(entry) = self.entry(&name) else {
             return Err(UnknownSession { name }.into());
         };
         match entry.order(order).await {
-            Obedience::Begun => Ok(()),
+            Obedience::Begun => Ok(Ordered::Begun),
+            Obedience::Running => Ok(Ordered::AlreadyRunning),
+            Obedience::Ended => Ok(Ordered::Ended),
             Obedience::Stopped => Err(OrderError::Stopped { name }),
+            Obedience::Ending => Err(OrderError::Ending { name }),
         }
     }
 
-    async fn order_all(&self, order: Order) {
+    async fn order_all(&self, order: Order) -> usize {
         let entries = self.entries();
-        join_all(entries.iter().map(|entry| entry.order(order))).await;
+        let phases = self.board.watch().borrow().clone();
+        // What nobody has asked for by its name is not started.
+        let is_dormant = |name: &str| phases.get(name).is_some_and(|place| place.phase == Phase::Dormant);
+        let running = entries.iter().filter(|entry| !is_dormant(&entry.settings.name));
+        let answers = join_all(running.map(|entry| entry.order(order))).await;
+        answers.into_iter().filter(|answer| *answer == Obedience::Begun).count()
     }
 
     async fn reload(&self) -> ReloadAnswer {

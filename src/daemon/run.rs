@@ -21,7 +21,7 @@ use super::notices::Plan;
 use super::registry::{Asked, Entry, ProxyAsked, Registry, ReloadAnswer};
 use super::reload::Step;
 use super::signals::{Signals, Wish};
-use super::{DaemonError, notify};
+use super::{DaemonError, notify, sandbox};
 use crate::aws::ControlPlanes;
 use crate::clock::Clock;
 use crate::config::{Environment, SessionSettings, Settings};
@@ -187,6 +187,7 @@ impl Daemon {
 
     /// Holds one more session.
     pub(super) fn start_session(&mut self, session: SessionSettings) -> Entry {
+        sandbox::tell_of_hidden_sockets(&session);
         let maker = &mut self.maker;
         let resources = Resources {
             clock: Clock,

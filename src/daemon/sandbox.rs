@@ -6,7 +6,7 @@ use rustix::fs::{Mode, OFlags};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, SocketType};
 
-use crate::config::Environment;
+use crate::config::{Environment, Listen, SessionSettings};
 use crate::status::{Place, Sandbox};
 
 /// Looks now. What it tries leaves nothing behind.
@@ -65,6 +65,29 @@ fn has_own_tmp(mountinfo: &str) -> bool {
     })
 }
 
+/// Says so where a session's Unix socket is where nobody else can see it.
+pub(super) fn tell_of_hidden_sockets(session: &SessionSettings) {
+    let listen = session.forward.iter().flat_map(|forward| &forward.listen);
+    for path in listen.filter_map(temporary) {
+        if has_own_tmp(&read("/proc/self/mountinfo")) {
+            tracing::warn!(
+                session = session.name,
+                path = %path.display(),
+                "the service has a /tmp of its own (`PrivateTmp=yes`): nobody else finds this socket; listen below \
+                 $XDG_RUNTIME_DIR instead",
+            );
+        }
+    }
+}
+
+/// The path of a Unix socket below what a service may have for itself.
+fn temporary(listen: &Listen) -> Option<&Path> {
+    match listen {
+        Listen::Unix(path) if path.starts_with("/tmp") || path.starts_with("/var/tmp") => Some(path),
+        Listen::Unix(_) | Listen::Tcp(_) | Listen::Localhost(_) => None,
+    }
+}
+
 /// Without a filter the kernel says that it needs a privilege; the filter says that there is no such family.
 fn refuses_packets() -> bool {
     let tried = rustix::net::socket(AddressFamily::PACKET, SocketType::DGRAM, None);
@@ -111,6 +134,18 @@ mod tests {
         let own = "90 80 8:1 /tmp/systemd-private-1f-autossm.service-a/tmp /tmp rw - ext4 /dev/sda1 rw\n";
         assert!(has_own_tmp(own));
         assert!(!has_own_tmp("90 80 0:40 / /tmp rw - tmpfs tmpfs rw\n"));
+    }
+
+    #[test]
+    fn only_a_path_that_a_service_may_have_for_itself_is_looked_at() {
+        for (path, is_temporary) in [
+            ("/tmp/a/b", true),
+            ("/var/tmp/b", true),
+            ("/tmpx/b", false),
+            ("/run/b", false),
+        ] {
+            assert_eq!(temporary(&Listen::Unix(path.into())).is_some(), is_temporary, "{path}");
+        }
     }
 
     #[test]

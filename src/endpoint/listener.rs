@@ -199,7 +199,11 @@ impl Keeper {
     fn announce(&self, attempt: &Result<Bound, ListenError>, before: Option<&str>) -> State {
         match attempt {
             Ok(bound) => {
-                tracing::info!(session = self.session, addresses = ?bound.addresses, "listening");
+                tracing::info!(
+                    session = self.session,
+                    addresses = bound.addresses.join(", "),
+                    "listening"
+                );
                 State::Up(bound.addresses.clone())
             }
             Err(error) => {

@@ -13,6 +13,7 @@ mod socket;
 mod tcp;
 mod terminal;
 mod unix;
+mod waiting;
 
 pub use inherited::Inherited;
 pub use listener::{ListenError, Listeners};

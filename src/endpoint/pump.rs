@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::LocalSocket;
 use super::mailbox::{End, OrderReader};
+use super::waiting::Waiting;
 
 /// The most one read asks for, bytes.
 const READ_MAX: usize = 64 * 1024;
@@ -76,6 +77,8 @@ pub struct Pump {
     eof: bool,
     /// The far side has ended: what the client still sends has nowhere to go and is discarded.
     finishing: bool,
+    /// Until the first order, which is also when the connection gets its stream.
+    waiting: Waiting,
 }
 
 /// Why the exchange is over.
@@ -94,6 +97,7 @@ impl Pump {
     pub fn new(local: LocalId, socket: LocalSocket, orders: OrderReader, reports: mpsc::Sender<LocalMessage>) -> Self {
         Self {
             local,
+            waiting: Waiting::of(&socket),
             socket,
             orders,
             reports,
@@ -124,13 +128,15 @@ impl Pump {
 
     async fn exchange(&mut self) -> Ending {
         loop {
+            let interest = self.interest();
             let ending = tokio::select! {
                 // Orders first: a grant or a reset does not wait for the socket. They cannot starve it, for the
                 // session hands over no more than a bounded number of bytes.
                 biased;
                 () = self.orders.arrived() => self.obey(),
                 () = self.socket.hung_up() => Some(Ending::Broken),
-                ready = self.socket.ready(self.interest()) => match ready {
+                () = self.waiting.given_up() => Some(Ending::Broken),
+                ready = self.socket.ready(interest) => match ready {
                     Ok(ready) => self.transfer(ready).await,
                     Err(_) => Some(Ending::Broken),
                 },
@@ -143,6 +149,7 @@ impl Pump {
 
     fn obey(&mut self) -> Option<Ending> {
         let mut orders = self.orders.take();
+        self.waiting = Waiting::over();
         self.granted = self.granted.saturating_add(orders.grant);
         self.writes.append(&mut orders.writes);
         match orders.end {

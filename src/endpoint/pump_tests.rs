@@ -195,6 +195,43 @@ async fn a_client_that_resets_is_reported_without_a_grant() {
 }
 
 #[tokio::test]
+async fn a_client_that_closes_before_its_stream_is_opened_has_given_up() {
+    let (client, mut rig) = Rig::tcp().await;
+    drop(client);
+    assert_eq!(rig.report().await, LocalEvent::Reset);
+    rig.ended().await;
+    let (client, accepted) = UnixStream::pair().unwrap();
+    let mut rig = Rig::new(LocalSocket::Unix(accepted));
+    drop(client);
+    assert_eq!(rig.report().await, LocalEvent::Reset);
+    rig.ended().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_has_sent_something_and_closed_is_given_a_minute() {
+    let (mut client, mut rig) = Rig::tcp().await;
+    client.write_all(b"question").await.unwrap();
+    client.shutdown().await.unwrap();
+    let (mut unix, accepted) = UnixStream::pair().unwrap();
+    let mut unix_rig = Rig::new(LocalSocket::Unix(accepted));
+    unix.write_all(b"question").await.unwrap();
+    drop(unix);
+    assert!(timeout(Duration::from_secs(59), rig.reports.recv()).await.is_err());
+    for rig in [&mut rig, &mut unix_rig] {
+        assert_eq!(rig.report().await, LocalEvent::Reset);
+        rig.ended().await;
+    }
+    // Within it, it is served.
+    let (mut client, mut rig) = Rig::tcp().await;
+    client.write_all(b"question").await.unwrap();
+    client.shutdown().await.unwrap();
+    assert!(timeout(Duration::from_secs(30), rig.reports.recv()).await.is_err());
+    rig.order(PumpCommand::Grant(100));
+    assert_eq!(rig.data(8).await, b"question");
+    assert_eq!(rig.report().await, LocalEvent::Eof);
+}
+
+#[tokio::test]
 async fn a_client_that_is_gone_is_found_by_the_write() {
     let (client, mut rig) = Rig::tcp().await;
     rig.order(PumpCommand::Grant(100));

@@ -1,8 +1,9 @@
 //! The journal's own protocol, so that each line has its fields: `journalctl AUTOSSM_SESSION=db`, and a MESSAGE_ID with an
 //! explanation in `systemd/autossm.catalog`.
 //!
-//! One datagram a line (<https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>). A line the journal does not take goes to standard
-//! error, which the service manager has connected to the journal too.
+//! One datagram a line (<https://systemd.io/JOURNAL_NATIVE_PROTOCOL/>). Where there is no journal a line goes to standard
+//! error, which the service manager has connected to the journal too. A journal that does not read is waited for, by the
+//! thread of a [`Queue`].
 
 use std::fmt::{self, Write as _};
 use std::io::{self, Write as _};
@@ -13,6 +14,8 @@ use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::Layer;
 use tracing_subscriber::layer::Context;
+
+use super::queue::Queue;
 
 /// Where the journal listens.
 pub(super) const SOCKET: &str = "/run/systemd/journal/socket";
@@ -46,36 +49,45 @@ pub(super) const MESSAGE_IDS: &[(&str, &str)] = &[
 /// Writes every line to the journal.
 #[derive(Debug)]
 pub(super) struct Journal {
-    socket: UnixDatagram,
-    path: PathBuf,
+    lines: Queue<Entry>,
 }
 
 impl Journal {
     /// # Errors
-    /// The process may have no such socket.
+    /// The process may have no such socket, or no thread.
     pub(super) fn new(path: &Path) -> io::Result<Self> {
+        let socket = UnixDatagram::unbound()?;
+        let path: PathBuf = path.to_owned();
+        let write = move |entry: Entry| {
+            // Not connected: the journal may be started again at any time.
+            match socket.send_to(&entry.bytes(), &path) {
+                Ok(_) => Ok(()),
+                Err(_) => writeln!(io::stderr().lock(), "{}", entry.text()),
+            }
+        };
+        let tell = |lines| tracing::warn!(lines, "lines are missing here: the journal did not take them in time");
         Ok(Self {
-            socket: UnixDatagram::unbound()?,
-            path: path.to_owned(),
+            lines: Queue::start(write, tell)?,
         })
+    }
+
+    /// The way to it.
+    pub(super) fn lines(&self) -> Queue<Entry> {
+        self.lines.clone()
     }
 }
 
 impl<S: Subscriber> Layer<S> for Journal {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         let entry = Entry::of(event);
-        // Not connected: the journal may be started again at any time.
-        if self.socket.send_to(&entry.bytes(), &self.path).is_err() {
-            let written = writeln!(io::stderr().lock(), "{}", entry.text());
-            // There is nowhere left to complain to.
-            drop(written);
-        }
+        let bytes = entry.size();
+        self.lines.push(entry, bytes);
     }
 }
 
 /// One line with its fields.
-#[derive(Debug)]
-struct Entry {
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
     priority: &'static str,
     name: &'static str,
     target: &'static str,
@@ -105,6 +117,12 @@ impl Entry {
         };
         event.record(&mut entry);
         entry
+    }
+
+    /// Bytes it keeps while it waits.
+    fn size(&self) -> usize {
+        let fields = self.fields.iter().map(|(name, value)| name.len() + value.len());
+        self.message.len() + fields.sum::<usize>()
     }
 
     /// For people: the message, and its fields as in the log of a terminal.
@@ -208,8 +226,10 @@ mod tests {
         let path = directory.path().join("socket");
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(Duration::from_millis(1))).unwrap();
-        let subscriber = tracing_subscriber::registry().with(Journal::new(&path).unwrap());
-        with_default(subscriber, lines);
+        let journal = Journal::new(&path).unwrap();
+        let queue = journal.lines();
+        with_default(tracing_subscriber::registry().with(journal), lines);
+        assert!(queue.flush(Duration::from_secs(10)));
         let mut buffer = vec![0; 300_000];
         std::iter::from_fn(|| {
             let length = socket.recv(&mut buffer).ok()?;
@@ -275,6 +295,31 @@ mod tests {
         let received = received(|| tracing::info!(cause = "ü".repeat(200_000), "x"));
         assert_eq!(received.len(), 1);
         assert!(received[0].contains('ü') && received[0].len() < 3 * LONGEST_VALUE);
+    }
+
+    #[test]
+    fn a_journal_that_does_not_read_holds_nobody_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("socket");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        let journal = Journal::new(&path).unwrap();
+        let queue = journal.lines();
+        // More than its socket and the queue have room for: whoever waits for it waits for ever.
+        let lines = 4000_u32;
+        with_default(tracing_subscriber::registry().with(journal), || {
+            for number in 0..lines {
+                tracing::info!(number, cause = "x".repeat(1024), "a line");
+            }
+        });
+        assert!(!queue.flush(Duration::from_millis(10)), "nobody has read anything");
+        let mut buffer = vec![0; 300_000];
+        // What was read last may not be booked yet.
+        socket.set_read_timeout(Some(Duration::from_millis(10))).unwrap();
+        let mut received = 0;
+        while !queue.flush(Duration::ZERO) {
+            received += u32::from(socket.recv(&mut buffer).is_ok());
+        }
+        assert!(received > 0 && received < lines, "{received}");
     }
 
     #[test]

@@ -4,10 +4,13 @@
 //! with their tokens, hyper's and tungstenite's the payload.
 
 mod journal;
+mod queue;
+mod stderr;
 
-use std::io::IsTerminal;
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use tracing::{Level, Metadata};
 use tracing_subscriber::filter::{FilterFn, filter_fn};
@@ -16,7 +19,9 @@ use tracing_subscriber::reload::Handle;
 use tracing_subscriber::util::{SubscriberInitExt, TryInitError};
 use tracing_subscriber::{EnvFilter, Layer, Registry, fmt, reload};
 
-use self::journal::Journal;
+use self::journal::{Entry, Journal};
+use self::queue::Queue;
+use self::stderr::{StandardError, Text};
 use crate::config::LogFormat;
 use crate::daemon::LogControl;
 
@@ -29,6 +34,9 @@ const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
 /// Why logging could not be set up.
 #[derive(Debug, thiserror::Error)]
 pub enum LoggingError {
+    /// There is nothing in it, which would log nothing.
+    #[error("an empty text is no log level; use off, error, warn, info, debug or trace")]
+    Empty,
     /// The level is none.
     #[error(
         "`{}` is no log level; use off, error, warn, info, debug or trace, or directives such as autossm::aws=debug ({reason})", .given.escape_debug()
@@ -39,16 +47,30 @@ pub enum LoggingError {
         /// Where it fails.
         reason: String,
     },
+    /// There is no thread for it.
+    #[error("cannot start the thread that writes the log")]
+    Thread(#[source] io::Error),
     /// Somebody else has set it up.
     #[error("logging is set up already")]
     Twice(#[from] TryInitError),
 }
+
+/// How long the last lines may take.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// What is logged, to be changed while the program runs.
 #[derive(Debug)]
 pub struct LogHandle {
     filter: Handle<EnvFilter, Registry>,
     level: Mutex<String>,
+    lines: Lines,
+}
+
+/// Where lines go.
+#[derive(Debug)]
+enum Lines {
+    Journal(Queue<Entry>),
+    StandardError(Queue<Text>),
 }
 
 /// Starts logging to standard error. `level` is one word for autossm itself, or directives of [`EnvFilter`]; colours on
@@ -59,23 +81,34 @@ pub struct LogHandle {
 /// [`LoggingError`].
 pub fn start(level: &str, format: LogFormat) -> Result<Arc<LogHandle>, LoggingError> {
     let (filter, handle) = reload::Layer::new(filter(level)?);
-    let lines = fmt::layer().with_writer(std::io::stderr);
-    let lines = match format {
-        LogFormat::Json => lines.json().flatten_event(true).boxed(),
-        LogFormat::Auto if writes_to_journal() => match Journal::new(Path::new(journal::SOCKET)) {
-            Ok(journal) => journal.boxed(),
-            Err(_) => lines.with_ansi(false).without_time().boxed(),
-        },
-        LogFormat::Auto | LogFormat::Human => lines.with_ansi(wants_colour()).boxed(),
+    let journal = if format == LogFormat::Auto && writes_to_journal() {
+        Journal::new(Path::new(journal::SOCKET)).ok()
+    } else {
+        None
+    };
+    let (layer, lines) = if let Some(journal) = journal {
+        let lines = Lines::Journal(journal.lines());
+        (journal.boxed(), lines)
+    } else {
+        let stderr = StandardError::start().map_err(LoggingError::Thread)?;
+        let lines = Lines::StandardError(stderr.lines());
+        let layer = fmt::layer().with_writer(stderr);
+        let layer = match format {
+            LogFormat::Json => layer.json().flatten_event(true).boxed(),
+            LogFormat::Auto if writes_to_journal() => layer.with_ansi(false).without_time().boxed(),
+            LogFormat::Auto | LogFormat::Human => layer.with_ansi(wants_colour()).boxed(),
+        };
+        (layer, lines)
     };
     tracing_subscriber::registry()
         .with(filter)
         .with(cap())
-        .with(lines)
+        .with(layer)
         .try_init()?;
     Ok(Arc::new(LogHandle {
         filter: handle,
         level: Mutex::new(level.to_owned()),
+        lines,
     }))
 }
 
@@ -85,6 +118,16 @@ pub fn start(level: &str, format: LogFormat) -> Result<Arc<LogHandle>, LoggingEr
 /// [`LoggingError::Filter`].
 pub fn check(level: &str) -> Result<(), LoggingError> {
     filter(level).map(drop)
+}
+
+impl LogHandle {
+    /// Waits a little for the last lines; whether somebody has taken them.
+    pub fn flush(&self) -> bool {
+        match &self.lines {
+            Lines::Journal(queue) => queue.flush(LAST_LINES),
+            Lines::StandardError(queue) => queue.flush(LAST_LINES),
+        }
+    }
 }
 
 impl LogControl for LogHandle {
@@ -109,6 +152,9 @@ fn filter(given: &str) -> Result<EnvFilter, LoggingError> {
     let is_word = |part: &str| !part.is_empty() && !part.contains(['=', '[', ':']);
     let is_level = |part: &str| LEVELS.contains(&part.to_ascii_lowercase().as_str());
     let mut parts = given.split(',').map(str::trim);
+    if parts.clone().all(str::is_empty) {
+        return Err(LoggingError::Empty);
+    }
     if let Some(word) = parts.find(|part| is_word(part) && !is_level(part)) {
         return Err(error(format!("`{}` is neither", word.escape_debug())));
     }
@@ -137,7 +183,7 @@ fn is_ours(target: &str) -> bool {
 
 /// On a terminal, unless <https://no-color.org> says otherwise.
 fn wants_colour() -> bool {
-    std::io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+    io::stderr().is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
 }
 
 /// Whether standard error is the stream systemd has connected to the journal.
@@ -146,13 +192,11 @@ fn writes_to_journal() -> bool {
         return false;
     };
     // Terminals that systemd has started pass the variable on, so it must name this very file.
-    rustix::fs::fstat(std::io::stderr()).is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
+    rustix::fs::fstat(io::stderr()).is_ok_and(|stat| stream == format!("{}:{}", stat.st_dev, stat.st_ino))
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use tracing::subscriber::with_default;
 
     use super::*;
@@ -170,6 +214,14 @@ mod tests {
         for wrong in ["autossm=loud", "loud", "info,loud", "autossm"] {
             let error = check(wrong).unwrap_err();
             assert!(error.to_string().contains(&format!("`{wrong}`")), "{error}");
+        }
+    }
+
+    #[test]
+    fn an_empty_level_does_not_silence_anything() {
+        for empty in ["", "  ", ",", " , "] {
+            let error = check(empty).unwrap_err();
+            assert!(error.to_string().contains("empty"), "{error}");
         }
     }
 
@@ -200,6 +252,7 @@ mod tests {
         let handle = LogHandle {
             filter: handle,
             level: Mutex::new(String::new()),
+            lines: Lines::StandardError(StandardError::start().unwrap().lines()),
         };
         with_default(subscriber, || {
             for directives in [

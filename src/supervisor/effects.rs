@@ -81,7 +81,8 @@ impl Supervisor<'_> {
                 let lost = std::mem::take(&mut self.lost);
                 // Who has asked for the end knows.
                 let lost = if std::mem::take(&mut self.end_asked) { 0 } else { lost };
-                self.keep.phases.set_with(from, to, &cause, lost);
+                let loud = self.alarm.handle_phase(to);
+                self.keep.phases.set_with(from, to, &cause, (lost, loud));
             }
             Event::Data { bytes, .. } if self.shell.is_some() => self.shell_output(Source::Stdout, &bytes),
             Event::Data { local, bytes } => self.router.write(local, bytes),

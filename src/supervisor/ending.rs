@@ -8,6 +8,7 @@ use tokio::time::timeout;
 
 use super::handle::{Ending, Reply};
 use super::task::Supervisor;
+use super::terminal::ShellFace;
 
 /// How long what local connections have sent may take to be delivered.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(5);
@@ -75,12 +76,14 @@ impl Supervisor<'_> {
             Phase::Attached => snapshot.figures.backlog_bytes == 0,
             // Nobody gets anything any more.
             Phase::Stopped | Phase::Dormant | Phase::Ended => true,
-            // It may be back in time.
+            // It may be back in time. A connection that has sent nothing, a shell's terminal above all, has nothing to wait for.
             Phase::Starting
             | Phase::Handshaking
             | Phase::Reattaching
             | Phase::AwaitingLogin
-            | Phase::AwaitingTarget => snapshot.connections == 0,
+            | Phase::AwaitingTarget => {
+                !self.session.has_undelivered() && !self.shell.as_ref().is_some_and(ShellFace::has_typed)
+            }
         };
         if !delivered && self.clock.now() >= farewell.until {
             tracing::warn!(
@@ -95,13 +98,14 @@ impl Supervisor<'_> {
 
     /// The end itself: local connections are reset, the AWS session is left or terminated.
     pub(super) async fn finish(mut self) {
-        let Some(farewell) = self.farewell.take() else {
+        // It stays: whatever comes during the last calls must find that the task ends.
+        let Some(ending) = self.farewell.as_ref().map(|farewell| farewell.ending) else {
             return;
         };
         let now = self.clock.now();
-        self.shell_leaves(farewell.ending, now);
+        self.shell_leaves(ending, now);
         let snapshot = self.session.snapshot();
-        match (farewell.ending, &snapshot.session_id) {
+        match (ending, &snapshot.session_id) {
             (Ending::Detach, Some(session_id)) if snapshot.phase != Phase::Stopped => {
                 // The websocket goes with this value; the AWS session is not told.
                 let cause = format!("detached; AWS session {session_id} lives on until it times out");
@@ -118,7 +122,7 @@ impl Supervisor<'_> {
             }
         }
         self.last_words().await;
-        for reply in farewell.replies {
+        for reply in self.farewell.take().into_iter().flat_map(|farewell| farewell.replies) {
             reply.answer(());
         }
     }

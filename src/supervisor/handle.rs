@@ -44,7 +44,7 @@ pub(super) enum Message {
 /// What a user can ask of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Order {
-    /// Skips the wait for the next attempt, or drops a live websocket and re-attaches.
+    /// Skips the wait for the next attempt, or drops a live websocket and re-attaches; starts a dormant session.
     Reconnect,
     /// Ends the AWS session and its local connections, and starts a new one.
     Restart,
@@ -59,8 +59,14 @@ pub enum Order {
 pub enum Obedience {
     /// It has begun.
     Begun,
+    /// There is nothing to start: the session runs.
+    Running,
+    /// The session is on demand, and its one connection cannot be brought again: it ends.
+    Ended,
     /// The session is stopped, and only a start changes that.
     Stopped,
+    /// The session's task is ending: the daemon stops, or the configuration has the session no more.
+    Ending,
 }
 
 /// Where an answer goes.

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 use autossm_proto::Timestamp;
 use autossm_proto::session::{DropCause, Epoch, Inbound, Reading, Session};
 
+use super::trace;
 use crate::transport::{Transport, has_address};
 
 /// Frames read in one turn, so that writing and local connections get theirs.
@@ -13,8 +14,10 @@ const READ_BATCH: usize = 256;
 const READ_BATCH_BYTES: usize = 1 << 20;
 
 /// The websocket of the session's present epoch, while there is one.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Link {
+    /// Whose it is, for the log.
+    session: String,
     transport: Option<Transport>,
     writing: Writing,
 }
@@ -54,6 +57,15 @@ fn size(frame: &Inbound) -> usize {
 }
 
 impl Link {
+    /// Without a websocket.
+    pub(super) fn new(session: &str) -> Self {
+        Self {
+            session: session.to_owned(),
+            transport: None,
+            writing: Writing::default(),
+        }
+    }
+
     /// Drives this websocket from now on; one that was there before is aborted.
     pub(super) fn attach(&mut self, transport: Transport) {
         self.abort();
@@ -124,6 +136,7 @@ impl Link {
             match transport.poll_receive(context) {
                 Poll::Ready(Ok(frame)) => {
                     bytes += size(&frame);
+                    trace::received(&self.session, &frame);
                     inbox.push(frame);
                 }
                 Poll::Ready(Err(cause)) => {
@@ -172,6 +185,7 @@ impl Link {
             let Some(frame) = session.poll_transmit(now) else {
                 break Writing::Flushing;
             };
+            trace::sent(&self.session, &frame);
             if let Err(cause) = transport.start_send(frame) {
                 break Writing::Failed(cause);
             }

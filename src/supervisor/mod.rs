@@ -19,6 +19,7 @@ mod router;
 mod task;
 mod terminal;
 mod timer;
+mod trace;
 
 #[cfg(test)]
 mod task_tests;

@@ -100,12 +100,12 @@ impl PhaseBoard {
 impl PhaseSlot {
     /// The session is in this phase now, for this cause: one log line, one status change, one event.
     pub(super) fn set(&self, from: Phase, to: Phase, cause: &str) {
-        self.set_with(from, to, cause, 0);
+        self.set_with(from, to, cause, (0, false));
     }
 
-    /// The same, and so many local connections went with the session that AWS has ended.
-    pub(super) fn set_with(&self, from: Phase, to: Phase, cause: &str, lost_connections: usize) {
-        report::log_phase(&self.session, from, to, cause);
+    /// The same, and so many local connections went with the session that AWS has ended; `loud` makes it a warning.
+    pub(super) fn set_with(&self, from: Phase, to: Phase, cause: &str, (lost_connections, loud): (usize, bool)) {
+        report::log_phase(&self.session, (from, to), cause, loud);
         let (now, cause) = (self.board.clock.now(), printable(cause));
         self.board.phases.send_if_modified(|phases| {
             // A session that was removed has no place to come back to.

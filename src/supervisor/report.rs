@@ -1,7 +1,7 @@
 //! A session's state in the words of status and log.
 
 use autossm_proto::Timestamp;
-use autossm_proto::session::{Failure, Figures, Phase, Snapshot};
+use autossm_proto::session::{Failure, FailureClass, Figures, Outcome, Phase, Snapshot};
 use tracing::Level;
 
 use crate::config::SessionSettings;
@@ -50,12 +50,50 @@ pub fn status_without_task(settings: &SessionSettings, cause: &str) -> SessionSt
 }
 
 /// The one log line of a change of phase, or of its cause.
-pub(super) fn log_phase(session: &str, from: Phase, to: Phase, cause: &str) {
+pub(super) fn log_phase(session: &str, (from, to): (Phase, Phase), cause: &str, loud: bool) {
     let cause = printable(cause);
-    if level(from, to) == Level::WARN {
+    if loud || level(from, to) == Level::WARN {
         tracing::warn!(name: "phase", session, from = from.name(), cause, "{to}");
     } else {
         tracing::info!(name: "phase", session, from = from.name(), cause, "{to}");
+    }
+}
+
+/// Makes the first failure a warning of those that more attempts are unlikely to mend; what follows says the same.
+#[derive(Debug, Default)]
+pub(super) struct Alarm {
+    /// The next change of phase is to be a warning.
+    due: bool,
+    /// It was, and the session has not been attached since.
+    given: bool,
+}
+
+impl Alarm {
+    /// An attempt has ended.
+    pub(super) fn handle_outcome(&mut self, outcome: &Outcome) {
+        let class = match outcome {
+            Outcome::Failed { failure, .. } => Some(failure.class),
+            Outcome::Started { .. } | Outcome::Resumed { .. } | Outcome::Key { .. } | Outcome::Dialed { .. } => None,
+        };
+        self.due = match class {
+            Some(FailureClass::AccessDenied | FailureClass::Rejected | FailureClass::Protocol) => !self.given,
+            // A network comes back; a login, a target and an end have words of their own.
+            Some(
+                FailureClass::Network
+                | FailureClass::Throttled { .. }
+                | FailureClass::Credentials
+                | FailureClass::TargetNotConnected
+                | FailureClass::SessionGone,
+            )
+            | None => false,
+        };
+    }
+
+    /// A phase was reached; whether that is to be a warning.
+    pub(super) fn handle_phase(&mut self, to: Phase) -> bool {
+        let loud = std::mem::take(&mut self.due);
+        self.given = to != Phase::Attached && (self.given || loud);
+        loud
     }
 }
 
@@ -104,7 +142,30 @@ const fn level(from: Phase, to: Phase) -> Level {
 
 #[cfg(test)]
 mod tests {
+    use autossm_proto::session::Attempt;
+
     use super::*;
+
+    #[test]
+    fn what_more_attempts_do_not_mend_is_a_warning_once() {
+        let failed = |class| Outcome::Failed {
+            attempt: Attempt(1),
+            failure: Failure {
+                class,
+                text: String::new(),
+            },
+        };
+        let mut alarm = Alarm::default();
+        let mut is_loud = |class, to| {
+            alarm.handle_outcome(&failed(class));
+            alarm.handle_phase(to)
+        };
+        assert!(!is_loud(FailureClass::Network, Phase::Starting));
+        assert!(is_loud(FailureClass::AccessDenied, Phase::Starting));
+        assert!(!is_loud(FailureClass::AccessDenied, Phase::Starting));
+        assert!(!is_loud(FailureClass::Network, Phase::Attached), "it works again");
+        assert!(is_loud(FailureClass::Rejected, Phase::Starting));
+    }
 
     #[test]
     fn only_trouble_is_a_warning() {

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use autossm_proto::Timestamp;
-use autossm_proto::session::{Inbound, NetworkChange, Reading, Session};
+use autossm_proto::session::{Inbound, NetworkChange, Phase, Reading, Session};
 use tokio::sync::mpsc;
 
 use super::actions::{ActionNews, Actions};
@@ -13,7 +13,7 @@ use super::link::{Link, LinkNews};
 use super::network::NetworkNews;
 use super::phases::PhaseSlot;
 use super::proxy::{Proxied, ProxyEnds};
-use super::report;
+use super::report::{self, Alarm};
 use super::router::{Router, RouterNews};
 use super::terminal::{ShellFace, next_viewer};
 use super::timer::Timer;
@@ -50,6 +50,8 @@ pub(super) struct Supervisor<'a> {
     pub(super) shell: Option<ShellFace>,
     /// Local connections that have gone with the session since the last change of phase.
     pub(super) lost: usize,
+    /// How loud a failed attempt is.
+    pub(super) alarm: Alarm,
     /// The next change of phase is one that somebody has asked for.
     pub(super) end_asked: bool,
     /// The task is to end.
@@ -115,7 +117,7 @@ impl<'a> Supervisor<'a> {
                 tools.id_seed,
                 unix_at_zero,
             ),
-            link: Link::default(),
+            link: Link::new(&settings.name),
             router: Router::new(),
             login: tools.control.login_news(),
             actions: Actions::new(tools.control, tools.dialer),
@@ -130,6 +132,7 @@ impl<'a> Supervisor<'a> {
             proxied: Proxied::default(),
             shell: settings.shell.as_ref().map(|shell| ShellFace::new(shell.scrollback)),
             lost: 0,
+            alarm: Alarm::default(),
             end_asked: false,
             farewell: None,
         }
@@ -263,10 +266,17 @@ impl<'a> Supervisor<'a> {
 
     fn obey(&mut self, order: Order, now: Timestamp) -> Obedience {
         if self.farewell.is_some() {
-            // It ends; only another one could be started.
-            return Obedience::Stopped;
+            // Another session than the one that ends would be one that nobody holds.
+            return Obedience::Ending;
         }
         let was_wanted = *self.keep.wanted;
+        if order == Order::Start && was_wanted && self.session.phase() != Phase::Dormant {
+            return Obedience::Running;
+        }
+        let obedience = match order {
+            Order::Restart | Order::Start if self.keep.settings.on_demand => Obedience::Ended,
+            Order::Reconnect | Order::Restart | Order::Start | Order::Stop => Obedience::Begun,
+        };
         let order = match order {
             // Its one connection cannot be brought again.
             Order::Restart | Order::Start if self.keep.settings.on_demand => Order::Stop,
@@ -301,7 +311,7 @@ impl<'a> Supervisor<'a> {
                 self.session.start_now(now);
             }
         }
-        Obedience::Begun
+        obedience
     }
 
     fn handle_link(&mut self, news: LinkNews, now: Timestamp) {
@@ -355,7 +365,10 @@ impl<'a> Supervisor<'a> {
             ActionNews::Turn(attempt) => self.session.handle_turn(attempt, now),
             ActionNews::Preferences(Ok(preferences)) => self.session.handle_preferences(preferences, now),
             ActionNews::Preferences(Err(failure)) => report::log_preferences(&self.keep.settings.name, &failure),
-            ActionNews::Outcome(outcome) => self.session.handle_outcome(outcome, now),
+            ActionNews::Outcome(outcome) => {
+                self.alarm.handle_outcome(&outcome);
+                self.session.handle_outcome(outcome, now);
+            }
             ActionNews::Dialed(outcome, transport) => {
                 self.link.attach(*transport);
                 self.session.handle_outcome(outcome, now);

@@ -121,6 +121,11 @@ impl ShellFace {
         Some(bytes)
     }
 
+    /// Something was typed that the session has not taken.
+    pub(super) fn has_typed(&self) -> bool {
+        !self.pending.is_empty()
+    }
+
     fn forget_typed(&mut self) {
         self.pending.clear();
         self.pending_bytes = 0;
@@ -154,6 +159,8 @@ impl Supervisor<'_> {
             let name = &self.keep.settings.name;
             let cause = if full && !gone {
                 "too many look at it already; detach one of them".to_owned()
+            } else if self.farewell.is_some() {
+                "it is ending".to_owned()
             } else {
                 format!("it is stopped; `autossm start {name}` starts it")
             };

@@ -71,7 +71,17 @@ impl Dialer {
     /// it when the dial's time is over. Dropping it closes whatever was open.
     pub async fn dial(&self, stream_url: &str, epoch: Epoch) -> Result<Transport, Failure> {
         let url = StreamUrl::parse(stream_url)?;
-        let request = self.request(&url).await?;
+        tracing::debug!(host = url.host(), epoch = epoch.0, "dialing");
+        let dialed = self.dial_url(&url, epoch).await;
+        match &dialed {
+            Ok(_) => tracing::debug!(host = url.host(), epoch = epoch.0, "websocket open"),
+            Err(failure) => tracing::debug!(host = url.host(), epoch = epoch.0, cause = failure.text, "dial failed"),
+        }
+        dialed
+    }
+
+    async fn dial_url(&self, url: &StreamUrl, epoch: Epoch) -> Result<Transport, Failure> {
+        let request = self.request(url).await?;
         let stream = match self.proxies.route(url.host(), url.port())? {
             Some(proxy) => proxy.connect(url.host(), url.port()).await?,
             None => tcp::connect(url.host(), url.port(), url.is_loopback()).await?,

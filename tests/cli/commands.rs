@@ -1,11 +1,11 @@
 //! Commands to a daemon that is well.
 
 use autossm_proto::session::Phase;
-use autossm_sim::{BadAnswer, Call, Fault, LinkFault, Side};
+use autossm_sim::{BadAnswer, Call, Fault, LinkFault, Side, Simulator};
 
-use crate::attached;
-use crate::support::daemon::config;
+use crate::support::daemon::{Daemon, config};
 use crate::transcript::Transcript;
+use crate::{attached, program};
 
 #[tokio::test]
 async fn status_and_history() {
@@ -52,6 +52,7 @@ async fn orders() {
     transcript.say("Twice is no error, and only a start or a restart starts it.");
     transcript.run("stop demo").await;
     transcript.run("reconnect demo").await;
+    transcript.run("reconnect").await;
     transcript.run("wait demo --for up --timeout 0s").await;
     transcript.run("start demo").await;
     transcript.run("wait demo --for up --timeout 1m").await;
@@ -65,6 +66,26 @@ async fn orders() {
         transcript.run(&format!("{command} other")).await;
     }
     transcript.check("orders");
+}
+
+#[tokio::test]
+async fn orders_to_a_dormant_session() {
+    let simulator = Simulator::start(autossm_sim::Config::default()).await.unwrap();
+    let text = config(&simulator.endpoint_url(), 80, "start = \"on-connect\"\n");
+    let daemon = Daemon::start(program(), &[], &text).await.unwrap();
+    let dormant = |session: &autossm::status::SessionStatus| session.phase == Phase::Dormant;
+    daemon.wait_until("dormant", dormant).await.unwrap();
+    let mut transcript = Transcript::of(&daemon);
+    transcript.run("reconnect").await;
+    transcript.run("status").await;
+    transcript.say("By its name it starts.");
+    transcript.run("reconnect demo").await;
+    transcript.run("wait demo --for up").await;
+    transcript.run("start demo").await;
+    transcript.run("stop demo").await;
+    transcript.run("reconnect").await;
+    assert_eq!(simulator.calls().start, 1, "{}", daemon.log());
+    transcript.check("dormant");
 }
 
 #[tokio::test]
@@ -162,6 +183,7 @@ async fn log_level() {
     );
     transcript.run("log-level autossm=debug,rustls=trace").await;
     transcript.run("log-level loud").await;
+    transcript.run_words("log-level \"\"", &["log-level", ""]).await;
     transcript.run("log-level autossm=loud").await;
     transcript.run("log-level").await;
     transcript.check("log-level");

@@ -132,6 +132,7 @@ async fn usage() {
         "wait demo",
         "reload now",
         "run --log autossm=loud",
+        "proxy no-such-target --no-daemon",
         "run --log-format xml",
         "events --json",
     ] {
@@ -139,6 +140,44 @@ async fn usage() {
         assert_eq!(ended.code, Some(2), "{command}");
     }
     transcript.check("usage");
+}
+
+/// `autossm` with one of its outputs on a full disk; its exit code and what the other one got.
+fn on_a_full_disk(arguments: &[&str], is_stdout: bool) -> (Option<i32>, String) {
+    let full = || std::fs::File::options().write(true).open("/dev/full").unwrap();
+    let mut command = Command::new(program());
+    command.args(arguments).env_clear();
+    if is_stdout {
+        command.stdout(full());
+    } else {
+        command.stderr(full());
+    }
+    let output = command.output().unwrap();
+    let text = if is_stdout { output.stderr } else { output.stdout };
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+#[test]
+fn a_full_disk_is_said_and_changes_no_other_exit_code() {
+    let (code, text) = on_a_full_disk(&["ssh-config"], true);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.starts_with("autossm: cannot write to standard output: "), "{text}");
+    let (code, text) = on_a_full_disk(&["--help"], true);
+    assert_eq!(code, Some(1), "{text}");
+    assert!(text.starts_with("autossm: cannot write to standard output: "), "{text}");
+    assert_eq!(on_a_full_disk(&["bogus"], false).0, Some(2));
+    assert_eq!(on_a_full_disk(&["status", "--socket", "/nowhere"], false).0, Some(3));
+}
+
+#[tokio::test]
+async fn a_daemon_that_does_not_answer() {
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::create_dir(directory.path().join("autossm")).unwrap();
+    let _silent = std::os::unix::net::UnixListener::bind(directory.path().join("autossm/control.sock")).unwrap();
+    let mut transcript = Transcript::without_daemon(directory.path());
+    let ended = transcript.run("status").await;
+    assert_eq!(ended.code, Some(75));
+    transcript.check("no-answer");
 }
 
 #[tokio::test]

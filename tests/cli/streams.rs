@@ -3,11 +3,12 @@
 use std::process::Stdio;
 
 use autossm_proto::session::Phase;
+use autossm_sim::{BadAnswer, Call, Fault, Simulator};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
 use tokio::time::timeout;
 
-use crate::support::daemon::{Daemon, PATIENCE};
+use crate::support::daemon::{Daemon, PATIENCE, config};
 use crate::{attached, program};
 
 /// A command that goes on.
@@ -140,6 +141,30 @@ async fn watching_shows_changes_and_ends_with_the_daemon() {
 }
 
 #[tokio::test]
+async fn waiting_for_a_session_that_is_removed_ends() {
+    let (simulator, daemon) = attached("").await;
+    let waiting = Running::start(&daemon, &["wait", "demo", "--for", "stopped", "--timeout", "2m"]);
+    let text = config(&simulator.endpoint_url(), 80, "");
+    daemon
+        .write_config(&text.replace("[session.demo]", "[session.other]"))
+        .unwrap();
+    daemon.client().reload().await.unwrap();
+    let output = timeout(PATIENCE, waiting.child.wait_with_output())
+        .await
+        .unwrap()
+        .unwrap();
+    // That it was stopped on its way may be seen or not.
+    let text = String::from_utf8(output.stderr).unwrap();
+    match output.status.code() {
+        Some(0) => {}
+        code => {
+            assert_eq!(code, Some(1), "{text}");
+            assert!(text.contains("there is no session `demo`"), "{text}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn waiting_sees_what_happens_meanwhile() {
     let (_simulator, daemon) = attached("").await;
     let waiting = Running::start(&daemon, &["wait", "demo", "--for", "stopped", "--timeout", "2m"]);
@@ -163,6 +188,75 @@ async fn waiting_sees_what_happens_meanwhile() {
         .unwrap();
     // 69 when the daemon ends in the middle of an answer.
     assert!(matches!(output.status.code(), Some(3 | 69)), "{output:?}");
+}
+
+#[tokio::test]
+async fn watching_shows_the_table_again_and_again() {
+    let (_simulator, daemon) = attached("").await;
+    let mut watch = Running::start(&daemon, &["status", "--watch"]);
+    for _ in 0..2 {
+        assert!(watch.line().await.starts_with("SESSION"));
+        let row = watch.line().await;
+        assert!(row.starts_with("demo") && row.contains("attached"), "{row}");
+    }
+}
+
+/// The daemon's log as JSON: each line is an object by itself.
+#[tokio::test]
+async fn a_log_of_json_is_one_object_a_line() {
+    let simulator = Simulator::start(autossm_sim::Config::default()).await.unwrap();
+    let denied = Fault::Answer {
+        call: Call::Start,
+        times: 1,
+        answer: BadAnswer::AccessDenied,
+    };
+    simulator.inject(denied).await.unwrap();
+    let text = config(&simulator.endpoint_url(), 80, "");
+    let after = ["--log", "trace", "--log-format", "json"];
+    let daemon = Daemon::with(program(), &[], &after, &[], &text).await.unwrap();
+    let address = daemon.listener().await.unwrap().to_string();
+    daemon
+        .wait_until("a refusal", |session| {
+            session.attempts == 1 && session.next_attempt_in_ms.is_some()
+        })
+        .await
+        .unwrap();
+    // Not after a minute.
+    daemon.client().reconnect_all().await.unwrap();
+    daemon.attached().await.unwrap();
+    daemon.signal(rustix::process::Signal::TERM).unwrap();
+    let (code, log) = daemon.ended().await.unwrap();
+    assert_eq!(code, Some(0), "{log}");
+    let lines: Vec<serde_json::Value> = log.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in &lines {
+        for field in ["timestamp", "level", "target", "message"] {
+            assert!(line[field].is_string(), "{field}: {line}");
+        }
+    }
+    let said = |message: &str| lines.iter().find(|line| line["message"] == message).unwrap();
+    assert_eq!(said("listening")["addresses"], address);
+    let attached = said("attached");
+    assert_eq!(
+        (&attached["session"], &attached["from"], &attached["level"]),
+        (&"demo".into(), &"handshaking".into(), &"INFO".into())
+    );
+    let is_warning = |line: &&serde_json::Value| line["level"] == "WARN" && line["session"] == "demo";
+    let warnings: Vec<_> = lines.iter().filter(is_warning).collect();
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    assert!(
+        warnings[0]["cause"].as_str().unwrap().contains("ssm:StartSession"),
+        "{warnings:?}"
+    );
+    // The steps behind it, and each message.
+    assert_eq!(said("failed")["call"], "ssm:StartSession");
+    assert_eq!(said("answered")["call"], "ssm:StartSession");
+    assert_eq!(said("dialing")["host"], "127.0.0.1");
+    let message = lines.iter().find(|line| line["kind"] == "output_stream_data").unwrap();
+    assert_eq!(
+        (&message["number"], &message["message"]),
+        (&0.into(), &"received".into())
+    );
+    assert_eq!(lines.last().unwrap()["message"], "stopped");
 }
 
 #[tokio::test]

@@ -67,8 +67,14 @@ impl Transcript {
 
     /// Runs `autossm` with these arguments and writes down what it said.
     pub(crate) async fn run(&mut self, arguments: &str) -> Ended {
+        let words: Vec<&str> = arguments.split_whitespace().collect();
+        self.run_words(arguments, &words).await
+    }
+
+    /// The same with arguments that are no plain words; `typed` is how a shell is given them.
+    pub(crate) async fn run_words(&mut self, typed: &str, arguments: &[&str]) -> Ended {
         let child = Command::new(program())
-            .args(arguments.split_whitespace())
+            .args(arguments)
             .env_clear()
             .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::null())
@@ -79,7 +85,7 @@ impl Transcript {
             String::from_utf8(output.stdout).unwrap(),
             String::from_utf8(output.stderr).unwrap(),
         );
-        writeln!(self.text, "$ autossm {arguments}").unwrap();
+        writeln!(self.text, "$ autossm {typed}").unwrap();
         self.text.push_str(&stdout);
         for line in stderr.lines() {
             writeln!(self.text, "2> {line}").unwrap();

@@ -3,7 +3,8 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
-use autossm_sim::Simulator;
+use autossm::status::SessionStatus;
+use autossm_sim::{Fault, Port, PortFault, Simulator};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::task::JoinSet;
@@ -62,6 +63,38 @@ async fn on_both_families_of_localhost() {
         "{:?}",
         session.listeners
     );
+}
+
+#[tokio::test]
+async fn a_client_that_gave_up_while_waiting_is_not_delivered() {
+    let simulator = Simulator::start(autossm_sim::Config::default()).await.unwrap();
+    let no_data_channel = |for_ms| Fault::Port {
+        port: Port::DataChannel,
+        fault: PortFault::Refuse,
+        for_ms,
+    };
+    simulator.inject(no_data_channel(None)).await.unwrap();
+    let destination = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = destination.local_addr().unwrap().port();
+    let daemon = start(&simulator, &format!("{{ listen = \"127.0.0.1:0\", port = {port} }}")).await;
+    let address = daemon.listener().await.unwrap();
+    let mut patient = TcpStream::connect(address).await.unwrap();
+    patient.write_all(b"patient").await.unwrap();
+    let mut gave_up = Vec::new();
+    for _ in 0..200 {
+        gave_up.push(TcpStream::connect(address).await.unwrap());
+    }
+    let all = |session: &SessionStatus| session.connections == 201;
+    daemon.wait_until("all are there", all).await.unwrap();
+    drop(gave_up);
+    let one = |session: &SessionStatus| session.connections == 1;
+    daemon.wait_until("one is left", one).await.unwrap();
+    simulator.inject(no_data_channel(Some(1))).await.unwrap();
+    let (mut arrived, _) = destination.accept().await.unwrap();
+    let mut sent = [0; 7];
+    arrived.read_exact(&mut sent).await.unwrap();
+    assert_eq!(&sent, b"patient");
+    assert_eq!(daemon.session().await.unwrap().connections, 1);
 }
 
 #[tokio::test]

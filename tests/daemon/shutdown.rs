@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use autossm::control::Order;
 use autossm_proto::session::Phase;
 use autossm_sim::{BadAnswer, Call, Disturbance, Fault, LinkFault, Port, PortFault, Side, Simulator, Traffic, Way};
 use rustix::process::Signal;
@@ -10,7 +11,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::Bench;
-use crate::support::daemon::{Daemon, config};
+use crate::support::daemon::{Daemon, PATIENCE, config};
 
 #[tokio::test]
 async fn a_detached_session_can_be_resumed() {
@@ -43,6 +44,15 @@ async fn a_detached_session_can_be_resumed() {
     assert!(log.contains(&lives_on), "{log}");
 }
 
+/// Nobody attaches any more.
+const fn no_data_channel() -> Fault {
+    Fault::Port {
+        port: Port::DataChannel,
+        fault: PortFault::Refuse,
+        for_ms: None,
+    }
+}
+
 /// A daemon whose destination collects, its link disturbed; `bytes` are taken from a local client, then it is told to
 /// end. Gives how many bytes arrived, and the log.
 async fn ends_with_a_backlog(traffic: Traffic, bytes: usize) -> (usize, String) {
@@ -69,12 +79,7 @@ async fn ends_with_a_backlog(traffic: Traffic, bytes: usize) -> (usize, String) 
     simulator.inject(fault).await.unwrap();
     if traffic == Traffic::Discard {
         // A dead link is noticed at about the time that a daemon waits at its end; the next one would deliver everything.
-        let refused = Fault::Port {
-            port: Port::DataChannel,
-            fault: PortFault::Refuse,
-            for_ms: None,
-        };
-        simulator.inject(refused).await.unwrap();
+        simulator.inject(no_data_channel()).await.unwrap();
     }
     client.write_all(&vec![b'x'; bytes]).await.unwrap();
     let taken = |session: &autossm::status::SessionStatus| session.figures.bytes_up > bytes as u64;
@@ -110,6 +115,100 @@ async fn a_backlog_that_nobody_acknowledges_does_not_hold_the_daemon() {
         log.contains("not all that local connections have sent was delivered in time"),
         "{log}"
     );
+}
+
+/// Ends it; there must not have been anything to wait for.
+async fn ends_with_nothing_to_deliver(daemon: Daemon) {
+    daemon.signal(Signal::TERM).unwrap();
+    let (code, log) = daemon.ended().await.unwrap();
+    assert_eq!(code, Some(0), "{log}");
+    assert!(!log.contains("not all that local connections have sent"), "{log}");
+}
+
+#[tokio::test]
+async fn a_shell_that_is_not_attached_ends_at_once() {
+    let simulator = Simulator::start(autossm_sim::Config::default()).await.unwrap();
+    simulator.inject(no_data_channel()).await.unwrap();
+    let text = format!(
+        "[session.build]\ntarget = \"i-0123456789abcdef0\"\nregion = \"eu-west-1\"\nendpoint_url = \"{}\"\nshell = {{}}\n",
+        simulator.endpoint_url()
+    );
+    let daemon = Daemon::start(Path::new(env!("CARGO_BIN_EXE_autossm")), &[], &text)
+        .await
+        .unwrap();
+    let has_terminal = |session: &autossm::status::SessionStatus| session.connections == 1;
+    daemon.wait_until("a terminal", has_terminal).await.unwrap();
+    ends_with_nothing_to_deliver(daemon).await;
+}
+
+#[tokio::test]
+async fn an_idle_client_of_a_session_that_is_away_has_nothing_to_be_delivered() {
+    let bench = Bench::start("").await;
+    bench.attached().await;
+    let _client = TcpStream::connect(bench.daemon.listener().await.unwrap())
+        .await
+        .unwrap();
+    let open =
+        |session: &autossm::status::SessionStatus| session.connections == 1 && session.figures.backlog_bytes == 0;
+    bench.daemon.wait_until("an open connection", open).await.unwrap();
+    let reset = Fault::Link {
+        session: None,
+        side: Side::Client,
+        fault: LinkFault::Reset,
+    };
+    bench.inject([no_data_channel(), reset]).await;
+    let away = |session: &autossm::status::SessionStatus| session.phase == Phase::Reattaching;
+    bench.daemon.wait_until("away", away).await.unwrap();
+    ends_with_nothing_to_deliver(bench.daemon).await;
+}
+
+#[tokio::test]
+async fn a_log_that_nobody_reads_holds_nobody_up() {
+    let simulator = Simulator::start(autossm_sim::Config::default()).await.unwrap();
+    let destination = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let text = config(&simulator.endpoint_url(), destination.local_addr().unwrap().port(), "");
+    let daemon = Daemon::unheard(Path::new(env!("CARGO_BIN_EXE_autossm")), &text)
+        .await
+        .unwrap();
+    let mut client = TcpStream::connect(daemon.listener().await.unwrap()).await.unwrap();
+    // Two lines a message are more than a pipe holds.
+    let sent = vec![b'x'; 2 << 20];
+    let arrives = async {
+        let (mut arrived, _) = destination.accept().await.unwrap();
+        let mut got = vec![0; sent.len()];
+        arrived.read_exact(&mut got).await.unwrap();
+    };
+    let sends = client.write_all(&sent);
+    let ((), written) = tokio::time::timeout(PATIENCE, async { tokio::join!(arrives, sends) })
+        .await
+        .unwrap();
+    written.unwrap();
+    daemon.client().status().await.unwrap();
+    assert_eq!(daemon.terminate().await.unwrap(), Some(0));
+}
+
+#[tokio::test]
+async fn an_order_during_the_last_calls_starts_nothing() {
+    let bench = Bench::start("on_exit = \"terminate\"\n").await;
+    bench.attached().await;
+    let hang = Fault::Answer {
+        call: Call::Terminate,
+        times: 1,
+        answer: BadAnswer::Hang,
+    };
+    bench.inject([hang]).await;
+    let Bench { simulator, daemon, .. } = bench;
+    daemon.signal(Signal::TERM).unwrap();
+    let mut ticks = tokio::time::interval(Duration::from_millis(5));
+    while simulator.calls().terminate == 0 {
+        ticks.tick().await;
+    }
+    for order in [Order::Start, Order::Restart, Order::Reconnect] {
+        let refused = daemon.client().order("demo", order).await.unwrap_err();
+        assert!(refused.to_string().contains("ending"), "{order:?}: {refused}");
+    }
+    let (code, log) = daemon.ended().await.unwrap();
+    assert_eq!((code, simulator.calls().start), (Some(0), 1), "{log}");
 }
 
 #[tokio::test]

@@ -205,6 +205,38 @@ async fn an_ssh_without_a_daemon_that_is_killed_leaves_nothing() {
 }
 
 #[tokio::test]
+async fn ctrl_c_at_a_terminal_terminates_the_session_it_holds() {
+    let Some(bench) = Bench::without_daemon(&[], Config::default()).await else {
+        return;
+    };
+    for key in [b"\x03", b"\x1c"] {
+        let (mut terminal, pts) = pty_process::open().unwrap();
+        let port = bench.server.port.to_string();
+        let mut proxy = pty_process::Command::new(program())
+            .args(["proxy", TARGET, &port])
+            .env_clear()
+            .envs(bench.environment())
+            .envs(credentials(&bench.simulator.endpoint_url()))
+            .kill_on_drop(true)
+            .spawn(pts)
+            .unwrap();
+        let mut shown = String::new();
+        while !shown.contains("SSH-2.0-") {
+            let mut buffer = [0; 256];
+            let read = tokio::time::timeout(PATIENCE, terminal.read(&mut buffer)).await;
+            shown.push_str(&String::from_utf8_lossy(&buffer[..read.unwrap().unwrap()]));
+        }
+        terminal.write_all(key).await.unwrap();
+        // Its words must have a reader.
+        let mut rest = Vec::new();
+        let ended = async { tokio::join!(proxy.wait(), terminal.read_to_end(&mut rest)).0 };
+        let ended = tokio::time::timeout(PATIENCE, ended).await.unwrap().unwrap();
+        assert_eq!(ended.code(), Some(75), "{}", String::from_utf8_lossy(&rest));
+        bench.no_orphans().await;
+    }
+}
+
+#[tokio::test]
 async fn a_daemon_that_is_restarted_under_a_live_ssh() {
     let Some(mut bench) = Bench::start(&[]).await else {
         return;

@@ -37,11 +37,33 @@ impl Daemon {
         more: &[(&str, &str)],
         config: &str,
     ) -> anyhow::Result<Self> {
+        Self::heard_by(
+            |log| Ok(std::fs::File::create(log)?.into()),
+            program,
+            (before, after),
+            more,
+            config,
+        )
+        .await
+    }
+
+    /// With all its log in a pipe that nobody reads.
+    pub(crate) async fn unheard(program: &Path, config: &str) -> anyhow::Result<Self> {
+        let after = ["--log", "trace"];
+        Self::heard_by(|_| Ok(Stdio::piped()), program, (&[], &after), &[], config).await
+    }
+
+    async fn heard_by(
+        stderr: impl FnOnce(&Path) -> anyhow::Result<Stdio>,
+        program: &Path,
+        (before, after): (&[&str], &[&str]),
+        more: &[(&str, &str)],
+        config: &str,
+    ) -> anyhow::Result<Self> {
         let directory = tempfile::Builder::new().prefix("autossm-").tempdir()?;
         let path = |name: &str| directory.path().join(name);
         std::fs::write(path("config.toml"), config)?;
         std::fs::write(path("aws-config"), "")?;
-        let log = std::fs::File::create(path("log"))?;
         let child = Command::new(program)
             .args(before)
             .args(["run", "--config"])
@@ -52,7 +74,7 @@ impl Daemon {
             .envs(more.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
-            .stderr(log)
+            .stderr(stderr(&path("log"))?)
             .kill_on_drop(true)
             .spawn()
             .with_context(|| format!("cannot start {}", program.display()))?;

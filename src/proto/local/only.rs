@@ -69,6 +69,11 @@ impl Only {
         untaken.saturating_add(self.early.untaken())
     }
 
+    /// Bytes taken from the connection and in no message yet.
+    pub(crate) fn unframed(&self) -> usize {
+        self.stream.as_ref().map_or(0, |stream| stream.input_bytes)
+    }
+
     /// The connection, if this is it.
     pub(crate) fn get(&mut self, local: LocalId) -> Option<&mut Stream> {
         self.stream.as_mut().filter(|stream| stream.local == local)

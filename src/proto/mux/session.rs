@@ -157,6 +157,11 @@ impl Mux {
             .min(TOTAL_INPUT.saturating_sub(self.input_bytes).max(least))
     }
 
+    /// Bytes taken from local connections and in no message yet.
+    pub const fn unframed(&self) -> usize {
+        self.input_bytes
+    }
+
     /// Whether local connections leave so much untaken that reading must stop.
     pub fn is_full(&self) -> bool {
         let per_stream = self.limits.per_stream;

@@ -146,6 +146,11 @@ impl Raw {
         self.only.room(local)
     }
 
+    /// Bytes taken from the local connection and in no message yet.
+    pub fn unframed(&self) -> usize {
+        self.only.unframed()
+    }
+
     /// Whether the local connection leaves so much untaken that reading must stop.
     pub fn is_full(&self) -> bool {
         self.only.untaken() >= self.limits.per_stream

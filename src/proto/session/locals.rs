@@ -25,6 +25,14 @@ impl Session {
         self.live.as_ref().map_or(0, |live| live.workload.room(local))
     }
 
+    /// Whether bytes that were taken from local connections may not have reached the agent yet.
+    pub fn has_undelivered(&self) -> bool {
+        let Some(live) = &self.live else { return false };
+        // Before the first byte is taken, what is unacknowledged is the session's own.
+        let in_flight = self.figures.bytes_up > 0 && live.channel.stream().send().backlog() > 0;
+        in_flight || live.workload.unframed() > 0
+    }
+
     /// The terminal of a shell has this size from now on.
     pub fn set_size(&mut self, size: SizeBody) {
         self.size = Some(size);

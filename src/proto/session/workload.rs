@@ -131,6 +131,15 @@ impl Workload {
         }
     }
 
+    /// Bytes taken from local connections and in no message yet.
+    pub(super) fn unframed(&self) -> usize {
+        match self {
+            Self::Mux(mux) => mux.unframed(),
+            Self::Raw(raw) => raw.unframed(),
+            Self::Shell(shell) => shell.unframed(),
+        }
+    }
+
     /// Its stream, if the bytes were taken.
     pub(super) fn handle_local_data(&mut self, local: LocalId, bytes: Bytes, now: Timestamp) -> Option<u32> {
         match self {

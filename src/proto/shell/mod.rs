@@ -143,6 +143,11 @@ impl Shell {
         self.only.room(local)
     }
 
+    /// Bytes taken from the local terminal and in no message yet.
+    pub fn unframed(&self) -> usize {
+        self.only.unframed()
+    }
+
     /// Whether the local terminal leaves so much untaken that reading must stop.
     pub fn is_full(&self) -> bool {
         // An agent may change between the two outputs with each byte.

@@ -6,8 +6,8 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use autossm::control::{
-    AttachRequest, ControlHandle, ControlSocket, OpenProxy, Order, OrderError, ProxyError, ProxyRequest, ReloadError,
-    Subscription, UnknownSession, serve,
+    AttachRequest, ControlHandle, ControlSocket, OpenProxy, Order, OrderError, Ordered, ProxyError, ProxyRequest,
+    ReloadError, Subscription, UnknownSession, serve,
 };
 use autossm::status::{DaemonStatus, Event, EventLine, ProxyEnd, ReloadStatus, Sandbox, SessionStatus};
 use tokio::sync::{broadcast, oneshot};
@@ -39,11 +39,13 @@ impl ControlHandle for Empty {
         None
     }
 
-    async fn order(&self, name: &str, _order: Order) -> Result<(), OrderError> {
+    async fn order(&self, name: &str, _order: Order) -> Result<Ordered, OrderError> {
         Err(UnknownSession { name: name.to_owned() }.into())
     }
 
-    async fn order_all(&self, _order: Order) {}
+    async fn order_all(&self, _order: Order) -> usize {
+        0
+    }
 
     async fn reload(&self) -> Result<ReloadStatus, ReloadError> {
         Err(ReloadError::Wrong("line 1\nline 2".to_owned()))

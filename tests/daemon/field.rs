@@ -59,13 +59,14 @@ async fn field_139_what_comes_again_after_a_resume_is_acknowledged_again() {
     let load = Load {
         key: 1,
         up: 20_000,
-        down: 300_000,
+        down: 600_000,
         pace: 60_000,
     };
     let transfer = bench.transfer(vec![load]).await;
     for round in 1..=3 {
         bench.moved(60_000 * round).await;
         bench.attached().await;
+        let duplicates = bench.daemon.session().await.unwrap().figures.duplicates;
         // Acknowledges vanish, then the connection goes.
         let acknowledges = Disturbance {
             way: Way::ToService,
@@ -74,7 +75,13 @@ async fn field_139_what_comes_again_after_a_resume_is_acknowledged_again() {
             persist: false,
         };
         bench.inject([client(LinkFault::Traffic(acknowledges))]).await;
-        bench.moved(60_000 * round + 20_000).await;
+        bench
+            .daemon
+            .wait_until("what had come comes again", |session| {
+                session.figures.duplicates > duplicates
+            })
+            .await
+            .unwrap();
         bench.inject([client(LinkFault::Reset)]).await;
         bench
             .daemon
@@ -83,11 +90,6 @@ async fn field_139_what_comes_again_after_a_resume_is_acknowledged_again() {
             .unwrap();
     }
     bench.finish(transfer).await;
-    let session = bench.daemon.session().await.unwrap();
-    assert!(
-        session.figures.duplicates > 0,
-        "the agent sent again what had come: {session:?}"
-    );
     // And then it is at peace: nothing is left that it would send again.
     let mut ticks = tokio::time::interval(Duration::from_millis(20));
     let peace = async {

@@ -20,7 +20,7 @@ use crate::support::traffic::{Destination, Load, exchange};
 
 const SESSIONS: usize = 20;
 /// Bytes each way and connection, at a pace that makes it last some seconds.
-const BYTES: u64 = 400_000;
+const BYTES: u64 = 800_000;
 const PACE: u64 = 100_000;
 
 fn session(text: &mut String, name: &str, port: u16, more: &str) {

@@ -102,9 +102,18 @@ fn transfers(bench: &Bench, config: &str, origin: &str) -> Vec<Transfer> {
     let synced = there(&bench.path("synced").display().to_string());
     let start = |name, program, arguments: &[&str]| Transfer::start(bench, name, program, arguments);
     vec![
-        start("scp up", "scp", &[&scp[..], &[&sent, &there(&up)]].concat()),
+        // Uploads are as slow as the agent makes downloads: they must not be over before the last drop.
+        start(
+            "scp up",
+            "scp",
+            &[&scp[..], &["-l", "8000", &sent, &there(&up)]].concat(),
+        ),
         start("scp down", "scp", &[&scp[..], &[&there(&sent), &down]].concat()),
-        start("rsync", "rsync", &["-a", "-e", &shell, &sent, &synced]),
+        start(
+            "rsync",
+            "rsync",
+            &["-a", "--bwlimit=1000", "-e", &shell, &sent, &synced],
+        ),
         start("git clone", "git", &["clone", "-q", &there(origin), "clone"]),
     ]
 }

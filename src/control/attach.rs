@@ -6,7 +6,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::Response;
 use serde::{Deserialize, Serialize};
 
-use super::client::TIMEOUT;
+use super::client::CONNECT_TIMEOUT;
 use super::proxy::{Upgrading, Whose, begin};
 use super::routes::refuse;
 use super::{Client, ClientError, ControlHandle, Proxied, RefusalKind};
@@ -84,7 +84,7 @@ impl Client {
     /// [`ClientError`].
     pub async fn attach(&self, request: &AttachRequest) -> Result<Proxied, ClientError> {
         let body = serde_json::to_vec(request).map_err(|error| self.broken(error))?;
-        self.in_time(TIMEOUT, self.upgrade("/v1/attach", PROTOCOL, body.into()))
+        self.in_time(CONNECT_TIMEOUT, self.upgrade("/v1/attach", PROTOCOL, body.into()))
             .await
     }
 }

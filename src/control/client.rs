@@ -20,6 +20,8 @@ use crate::status::{DaemonStatus, ReloadStatus, Sandbox};
 
 /// One question and its whole answer.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(5);
+/// A connection to a session, which a hundred processes may ask for at once: theirs is the work that matters.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 /// A reload answers when the sessions it ends have ended.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(40);
 /// Before another look for a place in the daemon's queue.

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use tokio::net::UnixStream;
 use tokio::sync::oneshot;
 
-use super::client::{LARGEST_ANSWER, TIMEOUT};
+use super::client::{CONNECT_TIMEOUT, LARGEST_ANSWER, TIMEOUT};
 use super::routes::{LARGEST_BODY, refuse};
 use super::stall::Impatient;
 use super::{Client, ClientError, ControlHandle, RefusalKind};
@@ -242,7 +242,7 @@ impl Client {
     /// [`ClientError`].
     pub async fn proxy(&self, request: &ProxyRequest) -> Result<Proxied, ClientError> {
         let body = serde_json::to_vec(request).map_err(|error| self.broken(error))?;
-        self.in_time(TIMEOUT, self.upgrade("/v1/proxy", PROTOCOL, body.into()))
+        self.in_time(CONNECT_TIMEOUT, self.upgrade("/v1/proxy", PROTOCOL, body.into()))
             .await
     }
 

@@ -1,5 +1,6 @@
 //! Where people's credentials come from, and how they fail to.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use autossm::clock::Clock;
@@ -31,6 +32,14 @@ pub(crate) fn printing(home: &Home, key: &str) -> String {
 
 pub(crate) fn helper_profile(script: &str) -> String {
     format!("[profile work]\nregion = eu-west-1\ncredential_process = {script} --token canary\n")
+}
+
+/// Makes a helper that never answers the profile's; gives the file with the numbers of its processes.
+pub(crate) fn hanging_helper(home: &Home) -> PathBuf {
+    let pids = home.path("pid");
+    let script = home.script("helper", &format!("sleep 600 &\necho $$ $! > {}\nwait", pids.display()));
+    home.aws_config(&helper_profile(&script));
+    pids
 }
 
 #[tokio::test]
@@ -167,9 +176,7 @@ async fn a_helper_that_fails_prints_garbage_or_leaves_children() {
 #[tokio::test]
 async fn no_helper_outlives_the_daemon() {
     let (_simulator, _services, _endpoint, home) = workplace().await;
-    let pid = home.path("pid");
-    let script = home.script("helper", &format!("sleep 600 &\necho $$ $! > {}\nwait", pid.display()));
-    home.aws_config(&helper_profile(&script));
+    let pid = hanging_helper(&home);
     let daemon = working(&home).await;
     daemon
         .until("it runs", async || {

@@ -6,7 +6,7 @@ use autossm_proto::session::Phase;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::credentials::{TARGET, helper_profile, printing, working};
+use crate::credentials::{TARGET, hanging_helper, helper_profile, printing, working};
 use crate::home::is_alive;
 use crate::login::workplace;
 use crate::support::daemon::PATIENCE;
@@ -14,9 +14,7 @@ use crate::support::daemon::PATIENCE;
 #[tokio::test]
 async fn a_helper_that_hangs_is_killed_with_its_group() {
     let (_simulator, _services, _endpoint, home) = workplace().await;
-    let pid = home.path("pid");
-    let script = home.script("helper", &format!("sleep 600 &\necho $$ $! > {}\nwait", pid.display()));
-    home.aws_config(&helper_profile(&script));
+    let pid = hanging_helper(&home);
     let daemon = working(&home).await;
     daemon
         .until_phase(

@@ -10,36 +10,14 @@ use crate::handshake::{AgentVersion, Agreement, Carriage, Handshake};
 use crate::journal::Record;
 use crate::session::{Secret, Transmit};
 use crate::stream::{Form, Identity, MAX_SPAN, ReceiveBuffer, ReliableStream, SendBuffer};
-use crate::wire::{AcknowledgeBody, ClientMessage, MessageType, PayloadType, Uuid};
+use crate::wire::{ClientMessage, MessageType, PayloadType, Uuid, testing};
 
 fn at(ms: u64) -> Timestamp {
     Timestamp::ZERO.after(Duration::from_millis(ms))
 }
 
-fn frame(message_type: MessageType, number: i64, payload_type: PayloadType, payload: &[u8]) -> Bytes {
-    let message = ClientMessage {
-        message_type,
-        schema_version: 1,
-        created_date: 1,
-        sequence_number: number,
-        flags: 0,
-        message_id: Uuid::from_random(1, 2),
-        payload_type,
-        payload: Bytes::copy_from_slice(payload),
-    };
-    message.encode().unwrap()
-}
-
 fn acknowledge(channel: &mut DataChannel, number: i64, now: Timestamp) {
-    let body = AcknowledgeBody {
-        acknowledged_message_type: "input_stream_data".to_owned(),
-        acknowledged_message_id: Uuid::default(),
-        acknowledged_message_sequence_number: number,
-        is_sequential_message: true,
-    };
-    let body = serde_json::to_vec(&body).unwrap();
-    let frame = frame(MessageType::Acknowledge, 0, PayloadType::NONE, &body);
-    channel.handle_frame(&frame, now);
+    channel.handle_frame(&testing::acknowledge(number), now);
 }
 
 /// The messages that go out now, acknowledges left out.
@@ -59,8 +37,7 @@ fn shell() -> DataChannel {
     let stream = ReliableStream::new(Identity::new(1, Duration::from_secs(1)));
     let mut channel = DataChannel::new(stream, Uuid::default(), "1.2.0.0".to_owned());
     channel.handle_attached(&Secret::new("token".to_owned()), at(0));
-    let prompt = frame(MessageType::OutputStreamData, 0, PayloadType::OUTPUT, b"$ ");
-    channel.handle_frame(&prompt, at(0));
+    output(&mut channel, 0, b"$ ", at(0));
     for message in written(&mut channel, at(0)) {
         acknowledge(&mut channel, message.sequence_number, at(0));
     }
@@ -162,7 +139,7 @@ fn adopting() -> DataChannel {
 }
 
 fn output(channel: &mut DataChannel, number: i64, payload: &[u8], now: Timestamp) {
-    let frame = frame(MessageType::OutputStreamData, number, PayloadType::OUTPUT, payload);
+    let frame = testing::frame(MessageType::OutputStreamData, number, (PayloadType::OUTPUT, payload));
     channel.handle_frame(&frame, now);
 }
 

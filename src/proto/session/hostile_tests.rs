@@ -11,7 +11,7 @@ use super::{
 use crate::Timestamp;
 use crate::cipher::DataKey;
 use crate::journal::Record;
-use crate::wire::{ClientMessage, MessageType, PayloadType, Uuid};
+use crate::wire::{ClientMessage, MessageType, PayloadType, Uuid, testing};
 
 pub(super) const NOW: Timestamp = Timestamp::from_nanos(1);
 const CANARY: &str = "canary";
@@ -58,23 +58,9 @@ fn inbound(session: &mut Session, message_type: MessageType, number: i64, payloa
     inbound_of(session, message_type, number, (PayloadType::OUTPUT, payload));
 }
 
-pub(super) fn inbound_of(
-    session: &mut Session,
-    message_type: MessageType,
-    number: i64,
-    (payload_type, payload): (PayloadType, &[u8]),
-) {
-    let message = ClientMessage {
-        message_type,
-        schema_version: 1,
-        created_date: 1,
-        sequence_number: number,
-        flags: 0,
-        message_id: Uuid::from_random(1, 2),
-        payload_type,
-        payload: Bytes::copy_from_slice(payload),
-    };
-    session.handle_inbound(Epoch(1), Inbound::Binary(message.encode().unwrap()), NOW);
+pub(super) fn inbound_of(session: &mut Session, message_type: MessageType, number: i64, payload: (PayloadType, &[u8])) {
+    let frame = testing::frame(message_type, number, payload);
+    session.handle_inbound(Epoch(1), Inbound::Binary(frame), NOW);
 }
 
 /// The phases since the last look, each with its cause.

@@ -9,7 +9,7 @@ use super::{Epoch, Inbound, Phase, Reading, Session, SessionConfig, Transmit};
 use crate::Timestamp;
 use crate::journal::Record;
 use crate::mux::{FrameCommand, put_frame};
-use crate::wire::{AcknowledgeBody, MessageType, PayloadType, Uuid};
+use crate::wire::{MessageType, PayloadType, testing};
 
 /// Attached, and multiplexed.
 fn attached() -> Session {
@@ -23,14 +23,7 @@ fn attached() -> Session {
     inbound_of(&mut session, data, 1, (PayloadType::HANDSHAKE_COMPLETE, b"{}"));
     while session.poll_transmit(NOW).is_some() {}
     for number in 0..2 {
-        let body = AcknowledgeBody {
-            acknowledged_message_type: "input_stream_data".to_owned(),
-            acknowledged_message_id: Uuid::default(),
-            acknowledged_message_sequence_number: number,
-            is_sequential_message: true,
-        };
-        let body = serde_json::to_vec(&body).unwrap();
-        inbound_of(&mut session, MessageType::Acknowledge, 0, (PayloadType::NONE, &body));
+        session.handle_inbound(Epoch(1), Inbound::Binary(testing::acknowledge(number)), NOW);
     }
     session.handle_flushed(Epoch(1), NOW);
     session.handle_timeout(later(1));

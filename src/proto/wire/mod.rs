@@ -6,6 +6,8 @@
 
 mod bodies;
 mod message;
+#[cfg(test)]
+pub(crate) mod testing;
 mod uuid;
 
 pub use bodies::{

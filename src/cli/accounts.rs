@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::args::variable;
+use super::args::{region_of_environment, variable};
 use crate::aws::{ControlPlanes, Inspection};
 use crate::config::{Defaults, SessionSettings, Settings};
 
@@ -23,10 +23,9 @@ pub(super) fn of<'s>(settings: &'s Settings, planes: &ControlPlanes) -> Vec<(Ins
 
 /// With what the environment says where the configuration says nothing, as for `autossm proxy`.
 fn filled(defaults: &Defaults) -> Defaults {
-    let region = || variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"));
     Defaults {
         profile: defaults.profile.clone().or_else(|| variable("AWS_PROFILE")),
-        region: defaults.region.clone().or_else(region),
+        region: defaults.region.clone().or_else(region_of_environment),
         ..defaults.clone()
     }
 }

@@ -265,7 +265,7 @@ impl AccountArgs {
             region: self.region.clone(),
             endpoint_url: self.endpoint_url.clone(),
             default_profile: variable("AWS_PROFILE"),
-            default_region: variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION")),
+            default_region: region_of_environment(),
             default_endpoint_url: variable("AWS_ENDPOINT_URL_SSM").or_else(|| variable("AWS_ENDPOINT_URL")),
         }
     }
@@ -274,6 +274,11 @@ impl AccountArgs {
 /// An empty variable is one that is not set.
 pub(super) fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.trim().is_empty())
+}
+
+/// The region that the environment names.
+pub(super) fn region_of_environment() -> Option<String> {
+    variable("AWS_REGION").or_else(|| variable("AWS_DEFAULT_REGION"))
 }
 
 /// `NAME=VALUE`.
